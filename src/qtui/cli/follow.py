@@ -1,0 +1,252 @@
+"""Follows a run through its event log: a line for what happened, a live line for what happens.
+
+On a terminal one status line (bar, loss, speed, time left) is redrawn in place; elsewhere each
+set of metrics is a line of its own; with --json each event is one JSON object. Following reads
+only the run folder: to end it, even by Ctrl-C, asks nothing of the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from qtui.cli import wording
+from qtui.cli.output import Output, Part, Styled
+from qtui.runs import events as ev
+from qtui.runs.lock import is_held
+from qtui.runs.log import EventReader
+from qtui.runs.state import RESTART_SECONDS, Status, derive
+from qtui.terminal import clean_line
+
+if TYPE_CHECKING:
+    from qtui.runs.folder import Run
+
+_POLL = 0.2  # seconds; also how often the live line may change
+_WINDOW = 50  # steps over which speed is measured
+_QUOTE = 300  # most columns of a prompt or an answer off a terminal
+
+_SHOWN = (
+    ("loss", "loss"),
+    ("eval_loss", "eval loss"),
+    ("learning_rate", "lr"),
+    ("grad_norm", "grad"),
+    ("tokens_per_second", "tok/s"),
+)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a followed run stood when following ended."""
+
+    status: Status
+    end: ev.FinishedEvent | ev.FailedEvent | None
+
+
+class EventView:
+    """Turns events into lines, and keeps what the live line needs."""
+
+    def __init__(self, out: Output, write: Callable[..., None]) -> None:
+        self.phase: ev.Phase | None = None
+        self.end: ev.FinishedEvent | ev.FailedEvent | None = None
+        self.restarting = False
+        """Whether the worker was last heard of when it was about to execute itself anew."""
+        self._out = out
+        self._write = write
+        self._detail = ""
+        self._since = 0.0
+        self._progress: ev.ProgressEvent | None = None
+        self._quarter = -1
+        self._steps: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
+        self._values: dict[str, float | None] = {}
+        self._best: float | None = None
+
+    def take(self, event: ev.AnyEvent) -> None:
+        """Account for one event, and show it if it is one to show."""
+        if self._out.json:
+            self._out.document(msgspec.to_builtins(event))
+        match event:
+            case ev.PhaseEvent():
+                self._phase(event)
+            case ev.ProgressEvent():
+                self._count(event)
+            case ev.MetricsEvent():
+                self._metrics(event)
+            case ev.SampleEvent():
+                self._sample(event)
+            case ev.LogEvent():
+                if event.level != "debug":
+                    self._say(event, *_levelled(event.level, event.message))
+            case ev.AlertEvent():
+                self._say(event, Styled("! ", "yellow"), event.message)
+            case ev.CheckpointEvent():
+                name = event.path.rpartition("/")[2]
+                self._say(event, f"checkpoint {name} complete ({wording.size(event.size)})")
+            case ev.ArtifactEvent():
+                of = f" ({wording.size(event.size)})" if event.size else ""
+                self._say(event, f"{event.kind} written: {event.path}{of}")
+            case ev.ResumedEvent():
+                self._resumed(event)
+            case ev.FinishedEvent():
+                self.end = event
+                text = f"{event.status} at step {event.step}" if event.step else event.status
+                self._say(event, text + (f": {event.message}" if event.message else ""))
+            case ev.FailedEvent():
+                self.end = event
+                self._say(event, Styled("failed: ", "red"), event.message)
+
+    def live_line(self, now: float) -> str:
+        """What the run is doing, in one line; empty before its first sign of life."""
+        if self.phase is None or self.end is not None:
+            return ""
+        words = self.phase.replace("_", " ")
+        progress = self._progress
+        if progress is None or not progress.total:
+            count = f" {progress.done} {progress.unit}" if progress else ""
+            waited = wording.duration(now - self._since)
+            return f"{words}{count}  {waited}  {self._detail}".rstrip()
+        share = progress.done / progress.total
+        done, total = _count_text(progress)
+        width = 20 if self._out.width >= 100 else 10
+        parts = [
+            f"{words} {done}/{total}",
+            f"{wording.bar(self._out, share, width)} {share * 100:3.0f}%",
+        ]
+        if progress.unit == "steps":
+            parts += [
+                f"{label} {wording.number(self._values[name])}"
+                for name, label in (*_SHOWN[:2], _SHOWN[4])
+                if self._values.get(name) is not None
+            ]
+        left = self._left(progress)
+        if left is not None:
+            parts.append(f"left {wording.duration(left)}")
+        return "  ".join(parts)
+
+    def _say(self, event: ev.Event, *parts: Part) -> None:
+        if self._out.json:
+            return
+        clock = time.strftime("%H:%M:%S", time.localtime(event.time))
+        self._write(Styled(f"{clock}  ", "dim"), *(_one_line(part) for part in parts))
+
+    def _phase(self, event: ev.PhaseEvent) -> None:
+        # Training and evaluating take turns: the bar and the speed go on over the change.
+        turns = (ev.Phase.TRAINING, ev.Phase.EVALUATING)
+        if not (event.phase in turns and self.phase in turns):
+            self._progress, self._quarter = None, -1
+            self._steps.clear()
+        if event.phase != self.phase or event.detail:
+            detail = f": {event.detail}" if event.detail else ""
+            self._say(event, event.phase.replace("_", " ") + detail)
+        self.phase, self.end, self.restarting = event.phase, None, False
+        self._detail, self._since = event.detail, event.time
+
+    def _count(self, event: ev.ProgressEvent) -> None:
+        if self._progress is None or event.what != self._progress.what:
+            self._quarter = -1
+            self._steps.clear()
+        self._progress = event
+        self._steps.append((event.time, event.done))
+        quarter = 4 * event.done // event.total if event.total else 0
+        if quarter != self._quarter and event.unit != "steps" and not self._out.live:
+            self._quarter = quarter
+            done, total = _count_text(event)
+            self._say(event, f"{event.what} {done}" + (f" of {total}" if event.total else ""))
+
+    def _metrics(self, event: ev.MetricsEvent) -> None:
+        self._values.update(event.values)
+        loss = event.values.get("eval_loss")
+        if loss is not None:
+            better = self._best is None or loss < self._best
+            best = "" if self._best is None or better else f" (best {wording.number(self._best)})"
+            self._best = loss if better else self._best
+            self._say(event, f"step {event.step}  eval loss {wording.number(loss)}{best}")
+        elif not self._out.live:
+            shown = [
+                f"{label} {wording.number(event.values[name])}"
+                for name, label in _SHOWN
+                if name in event.values
+            ]
+            if shown:
+                total = ""
+                if self._progress is not None and self._progress.unit == "steps":
+                    total = f"/{self._progress.total}" if self._progress.total else ""
+                self._say(event, f"step {event.step}{total}  " + "  ".join(shown))
+
+    def _sample(self, event: ev.SampleEvent) -> None:
+        room = self._out.width - 32 if self._out.live else 2 * _QUOTE
+        prompt = clean_line(event.prompt, max(room // 3, 10))
+        output = clean_line(event.output, max(room - room // 3, 10))
+        arrow = self._out.sign("→", "->")
+        self._say(event, f'sample at {event.step}  "{prompt}" {arrow} "{output}"')
+
+    def _resumed(self, event: ev.ResumedEvent) -> None:
+        self.end, self.restarting = None, event.reason == ev.OUT_OF_MEMORY
+        self._progress = None
+        self._steps.clear()
+        changed = ", ".join(f"{key} = {wording.setting(v)}" for key, v in event.overrides.items())
+        text = f"resumed from step {event.step}"
+        text += f": {event.reason}" if event.reason else ""
+        self._say(event, text + (f" ({changed})" if changed else ""))
+
+    def _left(self, progress: ev.ProgressEvent) -> float | None:
+        if len(self._steps) < 2:
+            return None
+        (start, first), (end, last) = self._steps[0], self._steps[-1]
+        if last <= first or end <= start:
+            return None
+        return (progress.total - progress.done) * (end - start) / (last - first)
+
+
+def follow(run: Run, out: Output, *, write: Callable[..., None]) -> Ending:
+    """Show a run's log from its beginning until the run has ended; lines go to `write`.
+
+    Raises KeyboardInterrupt at Ctrl-C, with the live line removed.
+    """
+    reader = EventReader(run.events)
+    view = EventView(out, write)
+    free_since: float | None = None
+    try:
+        while True:
+            held = is_held(run.lock)  # before the log is read: what a dying worker wrote is seen
+            new = reader.poll()
+            for event in new:
+                view.take(event)
+            if new or held:
+                free_since = None
+            elif not view.restarting:
+                break
+            elif free_since is None:  # a restart may drop the lock: see `state.worker_lives`
+                free_since = time.monotonic()
+            elif time.monotonic() - free_since > RESTART_SECONDS:
+                break
+            out.status(view.live_line(time.time()))
+            if not new or len(new) < 1000:
+                time.sleep(_POLL)
+    finally:
+        out.status("")
+    return Ending(derive(view.phase, view.end, False), view.end)
+
+
+def _levelled(level: str, message: str) -> tuple[Part, ...]:
+    if level == "error":
+        return (Styled("error: ", "red"), message)
+    if level == "warning":
+        return (Styled("warning: ", "yellow"), message)
+    return (message,)
+
+
+def _count_text(progress: ev.ProgressEvent) -> tuple[str, str]:
+    if progress.unit == "bytes":
+        return wording.size(progress.done), wording.size(progress.total)
+    return str(progress.done), str(progress.total)
+
+
+def _one_line(part: Part) -> Part:
+    if isinstance(part, str):
+        return clean_line(part)
+    return Styled(clean_line(part.text), part.style)

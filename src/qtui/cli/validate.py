@@ -1,0 +1,181 @@
+"""`qtui validate`: the settings, then the data as the model will see them, then the fit.
+
+The data are read by a worker, as a run would read them (kind `prepare`), in a temporary
+workspace: what is shown here is what training would train on, and nothing of it stays.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtui.cli import fit
+from qtui.cli.output import Output, Styled
+from qtui.errors import (
+    EXIT_DONE,
+    EXIT_IMPOSSIBLE,
+    GateError,
+    ImpossibleError,
+    InputError,
+    QtuiError,
+    StoppedError,
+)
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from qtui.config.load import Loaded
+    from qtui.config.models import FineTuneConfig
+    from qtui.runs.folder import Run
+
+_TRAIN_EXTRA = ("torch", "transformers", "datasets", "trl", "peft")
+_PIP = "bash scripts/setup.sh in the checkout, or pip install '.[train]', adds them"
+
+
+def validate(arguments: Namespace, out: Output) -> int:
+    """`validate`: ends with 2 for what is wrong in run file or data, 4 for what is too big."""
+    from qtui.config.load import load_with_sources, resolve_dict
+    from qtui.system.fit import examine
+
+    loaded = load_with_sources(
+        Path(arguments.path), preset=arguments.preset, overrides=arguments.overrides
+    )
+    if not out.json:
+        preset = f" (preset {loaded.preset})" if loaded.preset else ""
+        out.line(Styled("settings  ", "bold"), "all valid", preset)
+        if arguments.verbose:
+            _sources(loaded, out)
+    report, unchecked = None, ""
+    missing = [name for name in _TRAIN_EXTRA if find_spec(name) is None]
+    if arguments.no_data:
+        unchecked = "not checked, as asked with --no-data"
+    elif missing:
+        unchecked = f"not checked: {', '.join(missing)} not installed; {_PIP}"
+    else:
+        report = _prepare(loaded.config, out)
+    found = examine(loaded.config, arguments.workspace)
+    if out.json:
+        out.document(
+            {
+                "valid": True,
+                "config": resolve_dict(loaded.config),
+                "sources": {key: str(s.layer) for key, s in loaded.sources.items()},
+                "data": report,
+                "data_unchecked": unchecked,
+                "fit": found.as_document(),
+            }
+        )
+    else:
+        if report is not None:
+            _data(report, out)
+        else:
+            out.line(Styled("data      ", "bold"), unchecked)
+        out.line("")
+        fit.show(found, out)
+    return EXIT_IMPOSSIBLE if found.too_small else EXIT_DONE
+
+
+def _sources(loaded: Loaded, out: Output) -> None:
+    """Each setting with its value and the place that it came from."""
+    from qtui.cli.output import Column
+    from qtui.config.template import scalar
+
+    header = [Column("SETTING"), Column("VALUE", flexible=True), Column("FROM", flexible=True)]
+    rows: list[list[str | Styled]] = []
+    for section, settings in loaded.config.model_dump(mode="json").items():
+        for name, value in settings.items():
+            source = loaded.sources[f"{section}.{name}"]
+            place = f"{source.layer} {source.place}".strip()
+            default = str(source.layer) == "default"
+            rows.append(
+                [f"{section}.{name}", scalar(value), Styled(place, "dim") if default else place]
+            )
+    out.table(header, rows)
+
+
+def _prepare(config: FineTuneConfig, out: Output) -> dict[str, Any]:
+    """Let a worker read the data; returns its report. Raises what it says is wrong."""
+    import msgspec
+
+    from qtui.cli.follow import follow
+    from qtui.config.load import resolve_dict
+    from qtui.runs import folder, launch, series
+    from qtui.runs.events import FailedEvent
+    from qtui.runs.lock import is_held
+
+    with tempfile.TemporaryDirectory(prefix="qtui-validate-") as place:
+        run = folder.create(
+            Path(place), kind="prepare", config=resolve_dict(config), command=["qtui", "validate"]
+        )
+        try:
+            launch.launch(run)
+            if out.json:
+                launch.wait(run)
+            else:
+                follow(run, out, write=lambda *_: None)
+        except BaseException as error:
+            # Nobody would ever look at this run again. After Ctrl-C it may be about to start.
+            if isinstance(error, KeyboardInterrupt) or is_held(run.lock):
+                _stop(run)
+            raise
+        end = series.load(run).end
+        if isinstance(end, FailedEvent):
+            raise _kind(end.exit_code)(f"data: {end.message}", remedy=end.remedy)
+        try:
+            text = (run.data / "report.json").read_bytes()
+        except FileNotFoundError as error:
+            raise QtuiError(
+                "the worker ended without a report on the data", remedy="qtui doctor"
+            ) from error
+        report: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+        return report
+
+
+def _stop(run: Run) -> None:
+    """Stop a worker, also one that has not come to life yet or is just leaving."""
+    from qtui.runs import commands, launch
+    from qtui.runs.events import Stop
+
+    commands.append(run.commands, Stop(save=False))
+    launch.wait(run, timeout=10)
+
+
+def _kind(exit_code: int) -> type[QtuiError]:
+    """The error that ends this command as the worker ended."""
+    kinds = (InputError, GateError, ImpossibleError, StoppedError)
+    return next((kind for kind in kinds if kind.exit_code == exit_code), QtuiError)
+
+
+def _data(report: dict[str, Any], out: Output) -> None:
+    """The report as a person reads it."""
+    lengths = report["lengths"]
+    out.line(
+        Styled("data      ", "bold"),
+        f"{report['train_rows']:,} rows to train on, {report['validation_rows']:,} held out",
+    )
+    for label, text in (
+        ("trained", f"{report['trained_tokens']:,} of {report['tokens']:,} tokens "
+                    f"({report['trained_share']:.1%})"),
+        ("lengths", f"half up to {lengths['p50']:,} tokens, 99 % up to {lengths['p99']:,}, "
+                    f"longest {lengths['max']:,}; cut at {report['max_seq_length']:,}"),
+        ("truncated", f"{report['rows_truncated']:,} rows"),
+        ("dropped", f"{report['rows_dropped']:,} rows with nothing of the answer left"),
+        ("unusable", f"{report['rows_bad']:,} of {report['rows_read']:,} rows"),
+    ):  # fmt: skip
+        out.line(Styled(f"  {label:<10}", "dim"), text)
+    for sentence in report["suggestions"]:
+        out.line("  ", Styled("try  ", "yellow"), sentence)
+    styles = {"error": "red", "warning": "yellow"}
+    counts = dict(report["finding_counts"])
+    for finding in report["findings"]:
+        where = finding.get("source", "")
+        line = finding.get("line")
+        place = f"{where}:{line}: " if where and line else f"{where}: " if where else ""
+        style = styles.get(finding["level"], "dim")
+        out.line("  ", Styled(f"{finding['level']:<8}", style), place, finding["message"])  # type: ignore[arg-type]
+        counts[finding["kind"]] = counts.get(finding["kind"], 1) - 1
+    more = sum(count for count in counts.values() if count > 0)
+    if more:
+        out.line(f"  and {more:,} more findings like these")

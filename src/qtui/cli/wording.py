@@ -1,0 +1,90 @@
+"""How values read: sizes, durations, numbers and the sign of each status.
+
+One place, so that every command says the same thing in the same way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from qtui.cli.output import Output, Style, Styled
+from qtui.system.sizes import size as size
+
+# status: sign, sign in ASCII, style. Every other status is one of a living run.
+_SIGNS: Mapping[str, tuple[str, str, Style]] = {
+    "queued": ("◌", ".", "dim"),
+    "completed": ("✓", "+", "green"),
+    "stopped": ("■", "#", "yellow"),
+    "failed": ("✗", "x", "red"),
+    "interrupted": ("!", "!", "yellow"),
+}
+_LIVING: tuple[str, str, Style] = ("●", "*", "cyan")
+
+
+def status(out: Output, value: str) -> Styled:
+    """A status as sign and word, such as `● training`."""
+    fancy, plain, style = _SIGNS.get(value, _LIVING)
+    return Styled(f"{out.sign(fancy, plain)} {value.replace('_', ' ')}", style)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 8s, 51m or 1h50m."""
+    whole = max(round(seconds), 0)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes}m{rest:02d}s" if minutes < 10 else f"{minutes}m"
+    if whole < 172800:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in one unit: 8s, 18m, 3h, 2d."""
+    whole = max(int(seconds), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if whole >= length:
+            return f"{whole // length}{unit}"
+    return f"{whole}s"
+
+
+def number(value: float | None) -> str:
+    """A measured value with as many digits as matter; a missing one as an en dash."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) >= 0.01:
+        return f"{value:.4g}"
+    return f"{value:.1e}".replace("e-0", "e-").replace(".0e", "e")
+
+
+def setting(value: object) -> str:
+    """A setting's value as a run file has it: none, true, 1e-05, [wandb]."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(setting, value))}]"
+    return str(value)
+
+
+def trend(out: Output, values: list[float]) -> str:
+    """Values as a row of small bars, eight heights (five in ASCII)."""
+    if not values:
+        return ""
+    bars = out.sign("▁▂▃▄▅▆▇█", "_.-=#")
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    return "".join(bars[round((value - low) / span * (len(bars) - 1))] for value in values)
+
+
+def bar(out: Output, done: float, width: int) -> str:
+    """A progress bar of `width` columns, `done` between 0 and 1."""
+    filled = round(min(max(done, 0.0), 1.0) * width)
+    return out.sign("━", "#") * filled + out.sign("─", "-") * (width - filled)

@@ -1,0 +1,102 @@
+"""Which settings do not go together.
+
+One place for all rules that look at more than one setting, so that a bad combination is refused
+before anything is loaded. Each rule names the settings it looks at: the loader reports it at the
+line of the one that was set, and leaves it out while one of them has an error of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qtui.config.models import DataConfig, FineTuneConfig, ModelConfig, TrainingConfig
+
+EVALUATION = ("data.validation_split", "data.validation_path")
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Settings that contradict each other: `keys`, the one to look at first, and a `sentence`."""
+
+    keys: tuple[str, ...]
+    sentence: str
+
+
+def conflicts(config: FineTuneConfig) -> list[Conflict]:
+    """Return every combination in `config` that cannot be run."""
+    return [*_of_model(config.model), *_of_evaluation(config.data, config.training)]
+
+
+def _of_model(model: ModelConfig) -> list[Conflict]:
+    found = []
+    if model.full_finetuning and model.use_qlora:
+        found.append(
+            Conflict(
+                ("model.full_finetuning", "model.use_qlora"),
+                "trains every weight, which 4-bit weights cannot do; set use_qlora: false as well",
+            )
+        )
+    if model.full_finetuning and model.dtype == "float16":
+        found.append(
+            Conflict(
+                ("model.dtype", "model.full_finetuning"),
+                "float16 weights cannot be trained themselves; write auto, bfloat16 or float32",
+            )
+        )
+    if model.use_qlora:
+        found += [
+            Conflict(
+                (f"model.{name}", "model.use_qlora"),
+                "float16 needs a gradient scaler, which cannot work on the bfloat16 adapter of a "
+                "4-bit model; write auto",
+            )
+            for name in ("dtype", "bnb_4bit_compute_dtype")
+            if getattr(model, name) == "float16"
+        ]
+    if model.init_lora_weights == "orthogonal" and model.lora_rank % 2:
+        found.append(
+            Conflict(
+                ("model.init_lora_weights", "model.lora_rank"),
+                f"orthogonal needs an even lora_rank (it is {model.lora_rank})",
+            )
+        )
+    if model.full_finetuning:
+        # The rank is left alone: it has a default, and says nothing about what is wanted.
+        found += [
+            Conflict(
+                (f"model.{name}", "model.full_finetuning"),
+                "is a choice about an adapter, and full_finetuning trains none; "
+                "remove one of the two",
+            )
+            for name, wanted in (
+                ("use_rslora", model.use_rslora),
+                ("use_dora", model.use_dora),
+                ("init_lora_weights", model.init_lora_weights != "default"),
+            )
+            if wanted
+        ]
+    if isinstance(model.target_modules, list):
+        if not model.target_modules:
+            sentence = "is empty; name at least one layer, or write all-linear"
+            found.append(Conflict(("model.target_modules",), sentence))
+        if "lm_head" in model.target_modules:
+            sentence = "the head (lm_head) cannot carry an adapter; remove it from the list"
+            found.append(Conflict(("model.target_modules",), sentence))
+    return found
+
+
+def _of_evaluation(data: DataConfig, training: TrainingConfig) -> list[Conflict]:
+    found = []
+    if isinstance(data.input_path, list) and not data.input_path:
+        found.append(Conflict(("data.input_path",), "is an empty list; name at least one file"))
+    if data.validation_path is None and data.validation_split == 0:
+        way_out = "set data.validation_split above 0 or give data.validation_path"
+        if training.early_stopping_patience is not None:
+            keys = ("training.early_stopping_patience", *EVALUATION)
+            found.append(Conflict(keys, f"needs an eval loss; {way_out}"))
+        if training.load_best_model_at_end:
+            keys = ("training.load_best_model_at_end", *EVALUATION)
+            found.append(Conflict(keys, f"needs an eval loss; {way_out}"))
+    return found

@@ -1,0 +1,309 @@
+"""The run file's models: one class a section, one field a setting.
+
+Keys are those that people of this field write by hand; every other key has the name of the
+TRL, PEFT, transformers or bitsandbytes argument it sets. A field's docstring is its help text in
+the form, in `--help`, in the JSON Schema and in the docs: there is no second copy. Models are
+frozen and strict (a number in quotes is a text, true is not 1), so that a file means one thing.
+Settings that do not go together are refused by `FineTuneConfig`: see `conflicts`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from qtui.config.conflicts import conflicts
+
+ALLOWED = "x-allowed"
+"""Key in the JSON Schema: what a text must look like, in words."""
+
+Device = Annotated[
+    str,
+    Field(
+        pattern=r"^(auto|cpu|cuda|cuda:\d+)$",
+        json_schema_extra={ALLOWED: "auto, cpu, cuda or cuda:N"},
+    ),
+]
+Text = Annotated[str, Field(min_length=1)]
+Method = Literal["qlora", "lora", "full"]
+
+
+class Section(BaseModel):
+    """Frozen, strict, unknown keys refused, docstrings become descriptions."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+
+class ModelConfig(Section):
+    """Which model, how its weights are held, and what the adapter looks like."""
+
+    model_name: Text = "builtin:tiny"
+    """Hub id, local folder or `builtin:tiny`."""
+
+    revision: Text | None = None
+    """Hub branch, tag or commit; none means the repository's default."""
+
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Only for repositories you have read."""
+
+    attn_implementation: (
+        Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None
+    ) = None
+    """Attention kernel; none lets transformers choose the best that is installed."""
+
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Type of all weights that are not quantised. auto: bfloat16 where the device has it."""
+
+    use_qlora: bool = True
+    """Hold the base model in 4 bits (NF4) and train a LoRA adapter on top."""
+
+    full_finetuning: bool = False
+    """Train every weight of the model instead of an adapter; needs use_qlora: false."""
+
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
+    """4-bit code book. NF4 suits weights that are normally distributed, as almost all are."""
+
+    bnb_4bit_use_double_quant: bool = True
+    """Quantise the scales as well: saves about 0.37 bit a parameter at no measurable loss."""
+
+    bnb_4bit_compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Type in which 4-bit weights are multiplied. auto: the same as dtype."""
+
+    lora_rank: int = Field(default=32, ge=1, le=4096)
+    """Rank of the adapter's matrices: more can hold more, and costs memory in proportion."""
+
+    lora_alpha: float = Field(default=64.0, gt=0)
+    """Scale of the adapter: its output is multiplied by alpha / rank."""
+
+    lora_dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the adapter's inputs dropped while training."""
+
+    target_modules: Literal["all-linear"] | list[Text] = "all-linear"
+    """Layers that get an adapter: all-linear (all but the head), or a list of names."""
+
+    use_rslora: bool = False
+    """Scale by alpha / sqrt(rank), which keeps high ranks stable."""
+
+    use_dora: bool = False
+    """Train the weights' magnitudes too (DoRA): a little better at low rank, slower."""
+
+    init_lora_weights: Literal["default", "gaussian", "orthogonal"] = "default"
+    """How the adapter's matrices start; each way leaves the model as it is at first."""
+
+    @property
+    def method(self) -> Method:
+        """qlora, lora or full."""
+        if self.full_finetuning:
+            return "full"
+        return "qlora" if self.use_qlora else "lora"
+
+
+class DataConfig(Section):
+    """What the model learns from."""
+
+    input_path: Text | list[Text] = "builtin:camara"
+    """File, folder, list of files, hub data set id or `builtin:camara`."""
+
+    input_type: Literal["auto", "json", "jsonl", "dataset"] = "auto"
+    """How input_path is read. dataset: through the datasets library (hub id or saved folder)."""
+
+    row_format: Literal["auto", "messages", "alpaca", "sharegpt"] = "auto"
+    """Shape of a row; auto recognises each row by its keys."""
+
+    split: Text = "train"
+    """Split of a hub data set to train on."""
+
+    dataset_config: Text | None = None
+    """Configuration (subset) of a hub data set."""
+
+    validation_path: Text | None = None
+    """File to evaluate on; none takes validation_split out of the training rows."""
+
+    validation_split: float = Field(default=0.05, ge=0, lt=1)
+    """Share of rows held out for evaluation when there is no validation_path. 0: no evaluation."""
+
+    max_samples: int | None = Field(default=None, ge=1)
+    """Use only this many rows, the first ones; none uses all."""
+
+    max_bad_rows: float = Field(default=0.02, ge=0, le=1)
+    """Share of unreadable rows above which the run refuses to start."""
+
+    system_prompt: str | None = None
+    """Put before every conversation that has no system message of its own."""
+
+    chat_template: Text | None = None
+    """Jinja file to use instead of the model's own chat template."""
+
+    output_path: Text | None = None
+    """Folder that also receives the prepared rows as JSONL; the run folder always has them."""
+
+
+class TrainingConfig(Section):
+    """How it learns."""
+
+    num_epochs: float = Field(default=3.0, gt=0)
+    """Times that the data is gone through."""
+
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimiser steps; overrides num_epochs."""
+
+    batch_size: int = Field(default=4, ge=1)
+    """Rows in memory at once (per device)."""
+
+    gradient_accumulation_steps: int = Field(default=4, ge=1)
+    """Batches added up before a step: the effective batch is batch_size times this."""
+
+    learning_rate: float = Field(default=2e-4, gt=0, le=1)
+    """Peak step size. LoRA wants about ten times what full fine-tuning does: 1e-4 to 5e-4."""
+
+    lr_scheduler_type: Literal[
+        "linear",
+        "cosine",
+        "constant",
+        "constant_with_warmup",
+        "cosine_with_restarts",
+        "polynomial",
+        "inverse_sqrt",
+    ] = "cosine"
+    """How the learning rate falls after the warm-up."""
+
+    warmup_steps: float = Field(default=0.03, ge=0)
+    """Steps until the learning rate is at its peak; below 1 a share of all steps."""
+
+    optim: Literal[
+        "auto",
+        "adamw_torch",
+        "adamw_torch_fused",
+        "adamw_8bit",
+        "paged_adamw_8bit",
+        "paged_adamw_32bit",
+        "adafactor",
+        "sgd",
+    ] = "auto"
+    """Optimiser. auto: paged 8-bit AdamW on a GPU, plain AdamW on a CPU."""
+
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Pull of the trained weights towards zero."""
+
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    """Gradients longer than this are scaled down to it. 0: never."""
+
+    max_seq_length: int = Field(default=2048, ge=8)
+    """Tokens after which a row is cut. Memory for activations grows in proportion."""
+
+    packing: bool = False
+    """Fill every sequence with several short rows; they do not see each other."""
+
+    train_sampling_strategy: Literal["group_by_length", "random", "sequential"] = "group_by_length"
+    """Order of rows. group_by_length batches rows of like length: far less padding. With packing,
+    which leaves no padding to save, it means random."""
+
+    assistant_only_loss: bool = True
+    """Learn from the assistant's words only, not from the prompts."""
+
+    loss_type: Literal["nll", "dft"] = "nll"
+    """nll: cross-entropy. dft: weighted by the model's own confidence (arXiv 2508.05629)."""
+
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    """Recompute activations instead of keeping them. auto: only when they would not fit."""
+
+    neftune_noise_alpha: float | None = Field(default=None, gt=0)
+    """Noise on the embeddings while training (NEFTune); 5 is usual."""
+
+    seed: int = Field(default=42, ge=0, le=2**32 - 1)
+    """Everything random starts here: two runs with one seed are equal."""
+
+    device: Device = "auto"
+    """auto, cpu, cuda or cuda:N. auto: the GPU with most free memory, else the CPU."""
+
+    dataloader_num_workers: int = Field(default=0, ge=0, le=64)
+    """Processes that collate batches; rows are tokenised beforehand, so 0 is usually best."""
+
+    logging_steps: int = Field(default=1, ge=1)
+    """Steps between two lines of metrics."""
+
+    eval_steps: int | None = Field(default=None, ge=1)
+    """Steps between two evaluations; none: ten times in the run and at its end."""
+
+    eval_batch_size: int | None = Field(default=None, ge=1)
+    """Rows at once in an evaluation; none: as batch_size."""
+
+    save_steps: int | None = Field(default=None, ge=1)
+    """Steps between two checkpoints; none: ten times in the run and at its end."""
+
+    save_total_limit: int = Field(default=3, ge=1)
+    """Checkpoints kept; the best one by eval loss is always among them."""
+
+    load_best_model_at_end: bool = False
+    """The adapter is the checkpoint with the lowest eval loss, not the last one."""
+
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    """End after this many evaluations without a better eval loss; none: never."""
+
+    early_stopping_threshold: float = Field(default=0.0, ge=0)
+    """How much lower the eval loss must be to count as better."""
+
+    report_to: list[Literal["wandb", "tensorboard", "trackio"]] = []
+    """Also send metrics to these; their keys come from the environment."""
+
+    run_name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$",
+        json_schema_extra={
+            ALLOWED: "up to 61 letters, digits, dots, dashes and underscores, "
+            "the first a letter or digit"
+        },
+    )
+    """Name of the run; none picks one at random."""
+
+    output_dir: Text | None = None
+    """Folder that also receives the finished adapter; the run folder always has it."""
+
+    @model_validator(mode="after")
+    def _order_of_packed_rows(self) -> Self:
+        if self.packing and self.train_sampling_strategy == "group_by_length":
+            # Packed sequences are all of one length already; TRL would sort for nothing.
+            object.__setattr__(self, "train_sampling_strategy", "random")
+        return self
+
+
+class EvaluationConfig(Section):
+    """What is looked at while training."""
+
+    num_samples: int = Field(default=2, ge=0, le=32)
+    """Held-out prompts that the model answers at each evaluation."""
+
+    sample_max_new_tokens: int = Field(default=128, ge=1, le=4096)
+    """Longest sample answer, in tokens."""
+
+
+class FineTuneConfig(Section):
+    """A run file."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _refuse_conflicts(self) -> Self:
+        found = conflicts(self)
+        if found:
+            raise PydanticCustomError(
+                "conflict",
+                "{sentences}",
+                {
+                    "sentences": "; ".join(f"{c.keys[0]}: {c.sentence}" for c in found),
+                    "conflicts": found,
+                },
+            )
+        return self

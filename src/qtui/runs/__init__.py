@@ -1,0 +1,1 @@
+"""The run folder: the only place where front ends and workers meet."""

@@ -1,0 +1,186 @@
+"""A run as its log tells it: curves, samples, checkpoints, how it stands. Pure, without a screen.
+
+Every step is shown once: what a resumed run trains again supersedes what was written before.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from qtui.runs.events import (
+    AlertEvent,
+    AnyEvent,
+    ArtifactEvent,
+    CheckpointEvent,
+    FailedEvent,
+    FinishedEvent,
+    LogEvent,
+    MetricsEvent,
+    PhaseEvent,
+    ProgressEvent,
+    ResumedEvent,
+    SampleEvent,
+    SettingValue,
+)
+
+if TYPE_CHECKING:
+    from qtui.runs.folder import Run
+
+Series = tuple[list[int], list[float | None]]
+
+
+class Override(msgspec.Struct, frozen=True):
+    """A setting that is not as in the frozen config, and the step from which on."""
+
+    value: SettingValue
+    since: int
+
+
+class History:
+    """Everything a log has said so far; `feed` it what a reader polls.
+
+    Attributes (all plain and read-only to others): `phase` and `phases` (every `PhaseEvent`),
+    `progress` (what -> latest `ProgressEvent`), `samples`, `checkpoints`, `artifacts`, `alerts`,
+    `logs`, `resumes`, `overrides` (key -> `Override` in force), `end` (`finished` or `failed`, none
+    while the run goes on), `step`, `epoch`, `epochs` (steps and epochs), `started` and `updated`
+    (Unix seconds of the first and last event), `events` (count).
+    """
+
+    def __init__(self) -> None:
+        self.phase: PhaseEvent | None = None
+        self.phases: list[PhaseEvent] = []
+        self.progress: dict[str, ProgressEvent] = {}
+        self.samples: list[SampleEvent] = []
+        self.checkpoints: list[CheckpointEvent] = []
+        self.artifacts: list[ArtifactEvent] = []
+        self.alerts: list[AlertEvent] = []
+        self.logs: list[LogEvent] = []
+        self.resumes: list[ResumedEvent] = []
+        self.overrides: dict[str, Override] = {}
+        self.end: FinishedEvent | FailedEvent | None = None
+        self.step = 0
+        self.epochs: Series = ([], [])
+        self.epoch: float | None = None
+        self.started: float | None = None
+        self.updated: float | None = None
+        self.events = 0
+        self._series: dict[str, Series] = {}
+
+    def names(self) -> list[str]:
+        """The metrics seen, in the order of their first appearance."""
+        return list(self._series)
+
+    def metric(self, name: str) -> Series:
+        """Steps (strictly ascending) and values of a metric; two empty lists if there is none.
+
+        The lists are the history's own, not copies: they grow with `feed` and are for reading.
+        A value of `None` was measured and is not finite.
+        """
+        return self._series.get(name, ([], []))
+
+    def feed(self, events: Iterable[AnyEvent]) -> None:
+        """Take in events in the order of the log."""
+        series = self._series
+        event: AnyEvent | None = None
+        for event in events:
+            self.events += 1
+            if type(event) is MetricsEvent:
+                step = event.step
+                for name, value in event.values.items():
+                    if (known := series.get(name)) is None:
+                        known = series[name] = ([], [])
+                    if known[0] and step <= known[0][-1]:
+                        _put(known, step, value)
+                    else:  # nearly always, and a million times over
+                        known[0].append(step)
+                        known[1].append(value)
+                self.step = step
+                if (epoch := event.epoch) is not None:
+                    self.epoch = epoch
+                    _put(self.epochs, step, epoch)
+            else:
+                self._take(event)
+            if self.started is None:
+                self.started = event.time
+        if event is not None:
+            self.updated = event.time
+
+    def _take(self, event: AnyEvent) -> None:
+        match event:
+            case PhaseEvent():
+                self.phase = event
+                self.phases.append(event)
+                self.end = None
+            case ProgressEvent():
+                self.progress[event.what] = event
+            case SampleEvent():
+                self.samples.append(event)
+            case CheckpointEvent():
+                self.checkpoints.append(event)
+            case ArtifactEvent():
+                self.artifacts.append(event)
+            case AlertEvent():
+                self.alerts.append(event)
+            case LogEvent():
+                self.logs.append(event)
+            case ResumedEvent():
+                self.resumes.append(event)
+                self.end = None
+                self._go_back(event.step)
+                self._override(event)
+            case FinishedEvent() | FailedEvent():
+                self.end = event
+
+    def _go_back(self, step: int) -> None:
+        """Forget what was measured after `step`: it is trained again.
+
+        From 0 on all is done again, also what comes before the first step.
+        """
+        last = step if step > 0 else -1
+        for steps, values in (*self._series.values(), self.epochs):
+            keep = bisect_right(steps, last)
+            del steps[keep:], values[keep:]
+        for name in [name for name, (steps, _) in self._series.items() if not steps]:
+            del self._series[name]
+        self.samples = [sample for sample in self.samples if sample.step <= last]
+        self.checkpoints = [c for c in self.checkpoints if c.step <= last]
+        self.step = min(self.step, step)
+
+    def _override(self, event: ResumedEvent) -> None:
+        known = {
+            key: Override(old.value, min(old.since, event.step))
+            for key, old in self.overrides.items()
+        }
+        for key, value in event.overrides.items():
+            if key not in known or known[key].value != value:
+                known[key] = Override(value, event.step)
+        self.overrides = known
+
+
+def _put(series: Series, step: int, value: float | None) -> None:
+    """Add a value at its step, in place of the one that is there."""
+    steps, values = series
+    if not steps or step > steps[-1]:
+        steps.append(step)
+        values.append(value)
+        return
+    at = bisect_left(steps, step)
+    if steps[at] == step:
+        values[at] = value
+    else:
+        steps.insert(at, step)
+        values.insert(at, value)
+
+
+def load(run: Run) -> History:
+    """The history of all that `run` has logged until now."""
+    from qtui.runs.log import EventReader
+
+    history = History()
+    for events in EventReader(run.events).blocks():
+        history.feed(events)
+    return history

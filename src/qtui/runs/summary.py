@@ -1,0 +1,183 @@
+"""A run in one line of a list, from the tail of its log alone: a thousand runs in half a second.
+
+Nothing here raises for a damaged run: a list that one bad folder can empty is of no use.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import msgspec
+
+from qtui.errors import QtuiError
+from qtui.runs import lock, state, tail
+from qtui.runs.events import (
+    AlertEvent,
+    AnyEvent,
+    FailedEvent,
+    FinishedEvent,
+    MetricsEvent,
+    ProgressEvent,
+    ResumedEvent,
+)
+from qtui.runs.folder import Run, RunSpec
+from qtui.runs.state import Status
+
+TREND = 24
+"""Losses in `Summary.trend`."""
+
+_DENSE = 100  # lines that are all read; further back only what is rare
+_EVALUATION = 256 * 1024  # bytes from the end in which the last evaluation is looked for
+_WANTED = {"loss", "tokens_per_second", "total_steps"}
+_CHECKPOINT = re.compile(r"step-(\d+)")
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """What a list shows of a run. What is not known is `None`, an empty text or list."""
+
+    id: str
+    name: str
+    kind: str = ""
+    status: Status = Status.QUEUED
+    model: str = ""
+    method: str = ""
+    created: float = 0.0
+    """Unix time in seconds, as `updated`: the time of the last event."""
+    updated: float = 0.0
+    step: int = 0
+    total_steps: int = 0
+    """0: not known yet."""
+    epoch: float | None = None
+    loss: float | None = None
+    eval_loss: float | None = None
+    tokens_per_second: float | None = None
+    trend: list[float] = []
+    """The last losses, oldest first, at most `TREND`."""
+    checkpoints: list[int] = []
+    """Steps of the complete checkpoints on disk, ascending."""
+    message: str = ""
+    remedy: str = ""
+
+
+def summarize(run: Run) -> Summary:
+    """What is known of `run` now."""
+    summary = Summary(id=run.id, name=run.name)
+    try:
+        _take_spec(summary, run.spec)
+    except QtuiError as error:
+        summary.message, summary.remedy = error.message, error.remedy
+    back = _LookBack()
+    try:
+        held = lock.is_held(run.lock)  # before the log: see `state.status`
+        back.through(run)
+    except (QtuiError, OSError) as error:
+        summary.message = summary.message or str(error)
+        return summary
+    for field, value in back.found.items():
+        setattr(summary, field, value)
+    summary.trend = back.trend[::-1]
+    summary.status = state.derive(back.words.phase, back.words.end, held)
+    summary.checkpoints = _checkpoints(run)
+    if isinstance(back.words.end, FailedEvent):
+        summary.message, summary.remedy = back.words.end.message, back.words.end.remedy
+    elif summary.status is Status.INTERRUPTED:
+        summary.message = "the worker is gone without a word"
+        summary.remedy = f"qtui runs resume {run.id}"
+    else:
+        said = back.words.end.message if back.words.end else back.alert
+        summary.message = summary.message or said
+    return summary
+
+
+def _take_spec(summary: Summary, spec: RunSpec) -> None:
+    summary.kind = spec.kind
+    summary.created = summary.updated = spec.created
+    model = spec.config.get("model")
+    if isinstance(model, dict):
+        summary.model = str(model.get("model_name", ""))
+        summary.method = _method(model)
+
+
+def _method(model: dict[str, Any]) -> str:
+    if model.get("full_finetuning"):
+        return "full"
+    return "qlora" if model.get("use_qlora", True) else "lora"
+
+
+class _LookBack:
+    """Takes a log's events from the last one backwards: the first to say a thing is right."""
+
+    def __init__(self) -> None:
+        self.words = tail.LastWords()
+        self.found: dict[str, Any] = {}
+        self.trend: list[float] = []
+        self.alert = ""
+        self.last_step: int | None = None  # where the run went back to; later steps are void
+
+    def through(self, run: Run) -> None:
+        words = self.words
+        for count, line in enumerate(tail.lines(run.events)):
+            dense = count < _DENSE and not self._complete
+            if (dense or not line.startswith(tail.COMMON)) and (event := tail.read(line)):
+                self.found.setdefault("updated", event.time)
+                words.take(event)
+                self._take(event)
+            if count >= tail.FAR:
+                words.far_back()
+            if words.complete and not dense:
+                break
+        if words.trained and "eval_loss" not in self.found:
+            evaluated = tail.last_line_with(run.events, b'"eval_loss":', limit=_EVALUATION)
+            if evaluated and (event := tail.read(evaluated)):
+                self._take(event)
+
+    @property
+    def _complete(self) -> bool:
+        return len(self.trend) >= TREND and self.found.keys() >= _WANTED
+
+    def _take(self, event: AnyEvent) -> None:
+        if isinstance(event, MetricsEvent):
+            if self.last_step is not None and event.step > self.last_step:
+                return
+            self._reached(event.step)
+            if event.epoch is not None:
+                self.found.setdefault("epoch", event.epoch)
+            for name in ("loss", "eval_loss", "tokens_per_second"):
+                if name in event.values:
+                    self.found.setdefault(name, event.values[name])
+            loss = event.values.get("loss")
+            if loss is not None and len(self.trend) < TREND:
+                self.trend.append(loss)
+        elif isinstance(event, ProgressEvent):
+            if event.unit == "steps" and event.total:
+                self.found.setdefault("total_steps", event.total)
+        elif isinstance(event, ResumedEvent):
+            if self.last_step is None:
+                self._reached(event.step)
+            self.last_step = min(
+                event.step, event.step if self.last_step is None else self.last_step
+            )
+        elif isinstance(event, FinishedEvent | FailedEvent):
+            if self.last_step is None:
+                self._reached(event.step)
+        elif isinstance(event, AlertEvent) and self.words.phase is None:
+            # One of before the last phase has been dealt with, or has ended the run.
+            self.alert = self.alert or event.message
+
+    def _reached(self, step: int) -> None:
+        self.found["step"] = max(self.found.get("step", 0), step)
+
+
+def _checkpoints(run: Run) -> list[int]:
+    try:
+        entries = list(os.scandir(run.checkpoints))
+    except OSError:
+        return []
+    return sorted(
+        int(match[1])
+        for entry in entries
+        if (match := _CHECKPOINT.fullmatch(entry.name))
+        and (run.checkpoints / entry.name / "manifest.json").is_file()
+    )

@@ -1,0 +1,1 @@
+"""Fine-tuning: from a base model and prepared rows to an adapter that survives everything."""

@@ -1,0 +1,17 @@
+"""What every test starts from: an environment without the developer's own qtui settings."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+_KEPT = {"QTUI_CI", "QTUI_VENV", "QTUI_PYTHON"}
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`QTUI_WORKSPACE` or `QTUI_TRAINING__SEED` in the caller's shell must not reach a test."""
+    for name in os.environ:
+        if name.startswith("QTUI_") and name not in _KEPT:
+            monkeypatch.delenv(name)

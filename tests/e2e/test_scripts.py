@@ -1,0 +1,503 @@
+"""The scripts decide rightly, and a pod is served over a real SSH connection.
+
+Full installations are too slow for here; `--dry-run` takes every decision and stops before pip.
+What a machine has (Pythons, their torch, a GPU) is put on PATH as small programs that answer as
+the real ones do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.tools import need
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
+PYTHON = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+"""The Python under this environment: system packages are its own, as on a pod."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A PATH of its own (`bin`), and room for a home, a volume and an environment (`path`)."""
+
+    path: Path
+
+    @property
+    def bin(self) -> Path:
+        return self.path / "bin"
+
+    def program(self, name: str, body: str) -> Path:
+        """Put a shell program `name` on this machine's PATH."""
+        file = self.bin / name
+        file.write_text(f"#!/bin/bash\n{body}\n", encoding="utf-8")
+        file.chmod(0o755)
+        return file
+
+    def python(self, name: str, *, torch: str | None = None, gpu: bool = True) -> Path:
+        """Put a real Python on PATH; with `torch`, one whose own torch says it is that version."""
+        site = self.path / f"site-{name}"
+        if torch is not None:
+            (site / "torch").mkdir(parents=True)
+            works = "def zeros(*a, device): return _One()" if gpu else "zeros = None"
+            (site / "torch" / "__init__.py").write_text(
+                "class _One:\n"
+                "    def __add__(self, other): return self\n"
+                "    def item(self): return 1.0\n"
+                f"{works}\n"
+            )
+            metadata = site / f"torch-{torch}.dist-info"
+            metadata.mkdir()
+            (metadata / "METADATA").write_text(
+                f"Metadata-Version: 2.1\nName: torch\nVersion: {torch}\n"
+            )
+        return self.program(name, f'PYTHONPATH={site} exec {PYTHON} "$@"')
+
+    def gpu(self) -> None:
+        """Give it a driver that lists one GPU."""
+        self.program("nvidia-smi", 'echo "GPU 0: NVIDIA Test (UUID: GPU-0)"')
+
+    def run(
+        self, *command: str | Path, cwd: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `command` with this machine's PATH and nothing of ours in the environment."""
+        return subprocess.run(
+            ["bash", *map(str, command)],
+            cwd=cwd or self.path,
+            env={"PATH": str(self.bin), "HOME": str(self.path), "LC_ALL": "C.UTF-8"} | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A machine with the ordinary programs, and neither Python nor GPU."""
+    made = Machine(tmp_path)
+    made.bin.mkdir()
+    wanted = (
+        "bash sh cat sed awk df dirname basename ls cksum tail head cut tr grep mkdir mv rm env"
+    )
+    for name in [*wanted.split(), "git", "tar", "gzip", "flock", "setsid", "nohup", "mountpoint"]:
+        path = shutil.which(name)
+        if path is not None:
+            (made.bin / name).symlink_to(path)
+    return made
+
+
+SETUP = ROOT / "scripts" / "setup.sh"
+QUICKSTART = ROOT / "scripts" / "quickstart.sh"
+RUNPOD = ROOT / "scripts" / "runpod.sh"
+PINNED = "2.13.0"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_parses_and_passes_shellcheck(script: Path) -> None:
+    subprocess.run(["bash", "-n", script], check=True)
+    subprocess.run([need("shellcheck"), script], check=True)
+
+
+@pytest.mark.parametrize("script", ["setup", "quickstart", "test", "runpod"])
+def test_help_shows_usage_and_ends_well(script: str, machine: Machine) -> None:
+    shown = machine.run(ROOT / "scripts" / f"{script}.sh", "--help")
+    assert shown.returncode == 0
+    assert "usage" in shown.stdout
+    assert "set -euo" not in shown.stdout
+
+
+def test_the_pinned_torch_is_one_that_the_package_accepts() -> None:
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = {
+        line.split("==")[0].replace("_", "-"): line.split("==")[1].strip()
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    assert pins["torch"] == PINNED
+    extras = project["optional-dependencies"].values()
+    for text in [*project["dependencies"], *(text for extra in extras for text in extra)]:
+        requirement = Requirement(text)
+        version = pins[requirement.name.replace("_", "-")]
+        assert requirement.specifier.contains(version), f"{requirement} refuses {version}"
+
+
+def test_without_a_gpu_torch_comes_from_the_index_by_its_exact_version(machine: Machine) -> None:
+    machine.python("python3", torch="2.12.0+cu130")  # not asked: there is no GPU to work with
+    plan = machine.run(SETUP, "--dry-run", QTUI_VENV=str(machine.path / "venv"))
+    assert plan.returncode == 0, plan.stderr
+    assert f"{PINNED} from the package index" in plan.stdout
+    assert "qtui[train] from" in plan.stdout
+    assert not (machine.path / "venv").exists()
+
+
+def test_a_working_cuda_torch_of_the_machine_is_kept(machine: Machine) -> None:
+    machine.gpu()
+    machine.python("python3.11")  # comes first and has no torch
+    machine.python("python3", torch="2.12.0+cu130")
+    plan = machine.run(SETUP, "--dry-run", "--dev", QTUI_VENV=str(machine.path / "venv"))
+    assert plan.returncode == 0, plan.stderr
+    assert f"2.12.0+cu130 of {machine.bin}/python3, which works" in plan.stdout
+    assert "qtui[train,dev] from" in plan.stdout
+
+
+@pytest.mark.parametrize(("version", "works"), [("2.7.1+cu126", True), ("2.12.0+cu130", False)])
+def test_a_torch_too_old_or_without_a_working_gpu_is_not_used(
+    machine: Machine, version: str, works: bool
+) -> None:
+    machine.gpu()
+    machine.python("python3", torch=version, gpu=works)
+    plan = machine.run(SETUP, "--dry-run", QTUI_VENV=str(machine.path / "venv"))
+    assert f"{PINNED} from the package index" in plan.stdout, plan.stderr
+
+
+def test_the_kept_torch_is_what_pip_is_held_to(machine: Machine) -> None:
+    """pip itself is stopped at once (no index); what it was told is in the environment."""
+    machine.gpu()
+    machine.python("python3", torch="2.12.0+cu130")
+    venv = machine.path / "venv"
+    setup = machine.run(SETUP, QTUI_VENV=str(venv), PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull)
+    assert setup.returncode == 1
+    assert "could not get what it needs from the package index" in setup.stderr
+    assert "PIP_INDEX_URL" in setup.stderr
+    constraints = (venv / "qtui-constraints.txt").read_text().splitlines()
+    assert [line for line in constraints if line.startswith("torch==")] == ["torch==2.12.0+cu130"]
+    assert "include-system-site-packages = true" in (venv / "pyvenv.cfg").read_text()
+    assert not (venv / "qtui-setup.done").exists()
+
+
+def test_an_old_python_is_refused_by_path_and_version(machine: Machine) -> None:
+    old = machine.program("python3", "echo 3.9")
+    setup = machine.run(SETUP, QTUI_VENV=str(machine.path / "venv"))
+    assert setup.returncode == 4
+    assert f"needs Python 3.11 or newer; found: {old} (3.9)" in setup.stderr
+    assert "QTUI_PYTHON" in setup.stderr
+
+
+def test_no_python_at_all_and_a_wrong_choice_are_refused(machine: Machine) -> None:
+    setup = machine.run(SETUP, QTUI_VENV=str(machine.path / "venv"))
+    assert setup.returncode == 4
+    assert "found: none" in setup.stderr
+    chosen = machine.run(SETUP, QTUI_PYTHON="/bin/false", QTUI_VENV=str(machine.path / "venv"))
+    assert chosen.returncode == 4
+    assert "QTUI_PYTHON=/bin/false is not" in chosen.stderr
+
+
+def test_a_missing_venv_module_names_the_package(machine: Machine) -> None:
+    body = f'case "$2" in *ensurepip*) exit 1 ;; esac; exec {PYTHON} "$@"'
+    machine.program("python3", body)
+    setup = machine.run(SETUP, QTUI_VENV=str(machine.path / "venv"))
+    assert setup.returncode == 4
+    assert f"python3.{sys.version_info.minor}-venv" in setup.stderr
+
+
+def test_a_full_disk_is_said_before_anything_is_made(machine: Machine) -> None:
+    machine.python("python3")
+    (machine.bin / "df").unlink()
+    machine.program("df", 'printf "F B U A\\n/dev/x 1 1 1048576 9 /\\n"')
+    setup = machine.run(SETUP, QTUI_VENV=str(machine.path / "venv"))
+    assert setup.returncode == 4
+    assert "has 1 GB free; the environment needs about 4 GB" in setup.stderr
+    assert not (machine.path / "venv").exists()
+
+
+def test_a_folder_with_other_things_in_it_is_never_emptied(machine: Machine) -> None:
+    machine.python("python3")
+    home = machine.path / "home"
+    home.mkdir()
+    (home / "thesis.txt").write_text("mine")
+    setup = machine.run(SETUP, QTUI_VENV=str(home))
+    assert setup.returncode == 2
+    assert "a folder with other things in it" in setup.stderr
+    assert (home / "thesis.txt").read_text() == "mine"
+
+
+def test_somebody_elses_environment_without_our_python_is_never_emptied(machine: Machine) -> None:
+    machine.python("python3")
+    theirs = machine.path / "theirs"
+    (theirs / "bin").mkdir(parents=True)
+    (theirs / "pyvenv.cfg").write_text("version = 3.9.1\n")
+    setup = machine.run(SETUP, QTUI_VENV=str(theirs))
+    assert setup.returncode == 2
+    assert "Remove it, or set QTUI_VENV" in setup.stderr
+    assert (theirs / "pyvenv.cfg").exists()
+
+
+def test_quickstart_gpu_without_a_gpu_is_refused_with_a_sentence(machine: Machine) -> None:
+    machine.python("python3")
+    refused = machine.run(QUICKSTART, "--gpu", "--dry-run")
+    assert refused.returncode == 4
+    assert "needs an NVIDIA GPU" in refused.stderr
+    assert "without --gpu" in refused.stderr
+
+
+def test_quickstart_works_from_any_folder_and_trains_in_the_workspace(machine: Machine) -> None:
+    machine.python("python3")
+    elsewhere = machine.path / "else where"
+    elsewhere.mkdir()
+    shown = machine.run(
+        QUICKSTART, "--dry-run", "--set", "training.seed=7", cwd=elsewhere, QTUI_VENV="own venv"
+    )
+    assert shown.returncode == 0, shown.stderr
+    command = shown.stdout.splitlines()[-1]
+    assert command.startswith(f"{elsewhere}/own venv/bin/qtui quickstart --workspace {ROOT}")
+    assert command.endswith("--set training.seed=7")
+
+
+def test_quickstart_gpu_names_an_open_model_and_known_settings(machine: Machine) -> None:
+    """The settings that --gpu adds must be ones that the run file has."""
+    from qtui.config.load import load
+
+    machine.gpu()
+    machine.python("python3", torch="2.12.0+cu130")
+    shown = machine.run(QUICKSTART, "--gpu", "--dry-run", QTUI_VENV=str(machine.path / "venv"))
+    assert shown.returncode == 0, shown.stderr
+    words = shown.stdout.splitlines()[-1].split()
+    settings = [word for before, word in itertools.pairwise(words) if before == "--set"]
+    assert "model.model_name=Qwen/Qwen2.5-0.5B-Instruct" in settings
+    config = load(None, preset="quickstart", overrides=settings, environ={})
+    assert config.training.device == "cuda"
+    assert config.training.max_steps == 60
+
+
+def test_test_sh_runs_every_check_and_says_which_failed(machine: Machine) -> None:
+    """A clone whose environment answers instead of working: only the script is under test."""
+    clone = machine.path / "clone"
+    (clone / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "test.sh", clone / "scripts" / "test.sh")
+    (clone / "scripts" / "setup.sh").write_text('echo "setup $*"\n')
+    tools = clone / ".venv" / "bin"
+    tools.mkdir(parents=True)
+    for name, code in {"ruff": 1, "mypy": 0, "lint-imports": 3, "python": 0}.items():
+        file = tools / name
+        file.write_text(f'#!/bin/bash\necho "{name}:" "$@"\nexit {code}\n')
+        file.chmod(0o755)
+    ran = machine.run(clone / "scripts" / "test.sh", "--fast", "tests/runs", "-k", "lock")
+    assert ran.returncode == 1
+    assert ran.stderr.strip() == "failed: format lint imports"
+    for line in (
+        "setup --dev",
+        "ruff: format --check .",
+        "ruff: check .",
+        "python: -m pytest -m not train tests/runs -k lock",
+    ):
+        assert line in ran.stdout.splitlines()
+    verdicts = {line.split()[0]: line.split(" s  ")[1] for line in ran.stdout.splitlines()[-5:]}
+    assert verdicts == {
+        "format": "FAILED (1)",
+        "lint": "FAILED (1)",
+        "types": "ok",
+        "imports": "FAILED (3)",
+        "tests": "ok",
+    }
+
+
+# ---- a pod ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A real sshd on loopback: log in with `key` at `port`."""
+
+    port: int
+    key: Path
+
+    def runpod(
+        self, *arguments: str | Path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """scripts/runpod.sh as a laptop runs it."""
+        return subprocess.run(
+            ["bash", RUNPOD, *self.login, *arguments],
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    @property
+    def login(self) -> list[str]:
+        user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True)
+        return [
+            "ssh", f"{user.stdout.strip()}@127.0.0.1", "-p", str(self.port), "-i", str(self.key),
+            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+            "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR",
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def pod(machine: Machine) -> Iterator[Pod]:
+    """sshd with a host key and a user key of its own; its sessions have the machine's PATH."""
+    sshd, keygen = need("sshd"), need("ssh-keygen")
+    need("ssh")
+    folder = machine.path / "ssh"
+    folder.mkdir()
+    for name in ("host", "user"):
+        subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized_keys")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "config").write_text(
+        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nPidFile none\n"
+        f"AuthorizedKeysFile {folder}/authorized_keys\nUsePAM no\nStrictModes no\n"
+        "PasswordAuthentication no\nPermitRootLogin yes\n"
+        f"SetEnv PATH={machine.bin} HOME={machine.path} LC_ALL=C.UTF-8 "
+        f"TMUX_TMPDIR={machine.path}\n"
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # privilege separation wants it
+    server = subprocess.Popen(
+        [sshd, "-D", "-e", "-f", folder / "config"], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            assert server.poll() is None, server.stderr.read() if server.stderr else ""
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert time.monotonic() < deadline, "sshd does not listen"
+            time.sleep(0.05)
+        yield Pod(port, folder / "user")
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def test_a_pod_is_served_over_ssh(pod: Pod, machine: Machine) -> None:
+    machine.gpu()
+    machine.python("python3", torch="2.12.0+cu130")
+    volume = machine.path / "vol ume"
+    volume.mkdir()
+    (machine.path / "notes.txt").write_text("not ours")
+
+    ran = pod.runpod("--volume", volume, "--dry-run")
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"2.12.0+cu130 of {machine.bin}/python3, which works" in ran.stdout
+    assert f"environment: {volume}/.qtui/venv (make)" in ran.stdout
+    assert f"quickstart --workspace {volume} --set model.model_name=Qwen/" in ran.stdout
+    assert (volume / "qtui" / "pyproject.toml").read_text() == (ROOT / "pyproject.toml").read_text()
+    assert not (volume / "qtui" / ".venv").exists()
+    settings = subprocess.run(
+        ["bash", "-c", 'source "$1" && printf "%s\\n" "$HF_HOME" "$PIP_CACHE_DIR" "$QTUI_VENV"',
+         "-", volume / "qtui-env.sh"],
+        env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert settings.stdout.splitlines() == [
+        f"{volume}/huggingface", f"{volume}/.qtui/pip", f"{volume}/.qtui/venv"
+    ]  # fmt: skip
+
+
+def test_the_job_on_a_pod_passes_its_exit_code_on(pod: Pod, machine: Machine) -> None:
+    machine.python("python3")  # and no GPU
+    volume = machine.path / "volume"
+    volume.mkdir()
+    ran = pod.runpod("--volume", volume, "--dry-run")
+    assert ran.returncode == 4, ran.stdout + ran.stderr
+    assert "needs an NVIDIA GPU" in ran.stdout
+    again = pod.runpod("--volume", volume, "--dry-run", "--builtin")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "quickstart --workspace" in again.stdout
+
+
+def test_a_lost_connection_leaves_the_job_alone_and_the_same_command_comes_back(
+    pod: Pod, machine: Machine
+) -> None:
+    """The job waits in its choice of a Python until the test lets it go on."""
+    volume = machine.path / "volume"
+    volume.mkdir()
+    started, go = machine.path / "started", machine.path / "go"
+    os.mkfifo(go)
+    real = machine.python("real-python")
+    machine.program(
+        "python3", f'[ -e {started} ] || {{ >{started}; read -r <{go}; }}; exec {real} "$@"'
+    )
+    command = ["bash", RUNPOD, *pod.login, "--volume", volume, "--dry-run", "--builtin"]
+    first = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not started.exists():
+        assert first.poll() is None, first.stdout.read() if first.stdout else ""
+        assert time.monotonic() < deadline, "the job did not start"
+        time.sleep(0.05)
+    os.killpg(first.pid, 9)  # the laptop is gone, with its ssh
+    first.communicate(timeout=20)
+
+    second = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert second.stdout is not None
+    lines = []
+    for line in second.stdout:
+        lines.append(line)
+        if "running already" in line:
+            break
+    go.write_text("\n")
+    rest, _ = second.communicate(timeout=60)
+    assert any("running already" in line for line in lines), lines
+    assert second.returncode == 0, rest
+    assert "quickstart --workspace" in rest
+
+
+def test_on_a_terminal_the_job_is_in_tmux_and_outlives_the_connection(
+    pod: Pod, machine: Machine
+) -> None:
+    tmux = need("tmux")
+    (machine.bin / "tmux").symlink_to(tmux)
+    machine.python("python3")
+    volume = machine.path / "volume"
+    volume.mkdir()
+    child = pexpect.spawn(
+        "bash",
+        [str(RUNPOD), *pod.login, "--volume", str(volume), "--dry-run", "--builtin"],
+        env=os.environ | {"TERM": "xterm-256color"},
+        encoding="utf-8",
+        timeout=60,
+        dimensions=(40, 160),
+    )
+    server = {"PATH": os.environ["PATH"], "TMUX_TMPDIR": str(machine.path)}
+    try:
+        child.expect("environment, the models and the runs are on")
+        child.close(force=True)
+        shown = subprocess.run(
+            [tmux, "capture-pane", "-p", "-S", "-", "-t", "qtui"],
+            env=server, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert f"source {volume}/qtui-env.sh" in shown.stdout.replace("\n", "")
+    finally:
+        subprocess.run([tmux, "kill-server"], env=server, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["root@ssh.runpod.io"], "carries no files"),
+        (["-p", "22"], "no host"),
+        (["a@b", "c@d"], "two hosts"),
+        (["--volumes"], "unknown option --volumes"),
+        (["--volume"], "needs a value"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(machine: Machine, arguments: list[str], said: str) -> None:
+    refused = machine.run(RUNPOD, *arguments)
+    assert refused.returncode == 2
+    assert said in refused.stderr

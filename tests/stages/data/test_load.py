@@ -1,0 +1,602 @@
+"""Every file that others wrote is recognised or refused; broken rows are named, not lost."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qtui.config.models import DataConfig
+from qtui.errors import InputError, NotFoundError, StoppedError
+from qtui.stages.data import json_records
+from qtui.stages.data.load import Loaded, load
+
+SFT = Path(__file__).parents[3].parent / "shared" / "data" / "sft"
+
+# file: usable rows, counts of findings
+USABLE: dict[str, tuple[int, dict[str, int]]] = {
+    "axolotl/alpaca.json": (2, {}),
+    "axolotl/conversation.json": (1, {}),
+    "eval_inspect/biology_qa.jsonl": (20, {}),
+    "gpteacher/roleplay-simple-deduped-roleplay-instruct.json": (1923, {}),
+    "gpteacher/toolformer-similarity-0.6-dataset.json": (2396, {}),
+    "llamafactory/glaive_toolcall_en_demo.json": (300, {}),
+    "llamafactory/glaive_toolcall_zh_demo.json": (300, {}),
+    "llamafactory/identity.json": (91, {"placeholder": 85}),
+    "llamafactory/reason_tool_use_demo_50.jsonl": (50, {}),
+    "ms-swift/alpaca.jsonl": (3, {}),
+    "ms-swift/chatml.jsonl": (3, {}),
+    "ms-swift/conversations.jsonl": (3, {}),
+    "ms-swift/sharegpt.jsonl": (3, {}),
+    "ms-swift/swift_multi.json": (3, {}),
+    "ms-swift/swift_multi.jsonl": (3, {}),
+    "ms-swift/swift_single.jsonl": (3, {}),
+    "soup/alpaca_tiny.jsonl": (10, {}),
+    "soup/reasoning_math.jsonl": (5, {}),
+    "tinker/conversations.jsonl": (128, {}),
+    "torchtune/chat_tiny.json": (1, {}),
+    "torchtune/instruct_tiny.json": (2, {}),
+}
+# file: what the refusal says
+REFUSED: dict[str, str] = {
+    "axolotl/conversation.missingturns.json": "an answer is blank",
+    "eval_inspect/samples-mcq.csv": ".csv files cannot be trained on",
+    "eval_inspect/samples-mcq.jsonl": "keys: input, target, choices",
+    "eval_inspect/samples-md.csv": ".csv files cannot be trained on",
+    "eval_inspect/samples-md.jsonl": "keys: input, target",
+    "eval_inspect/samples.csv": ".csv files cannot be trained on",
+    "eval_inspect/security_guide.jsonl": "keys: input, target",
+    "llamafactory/dataset_info.json": "keys: identity, alpaca_en_demo",
+    "llamafactory/dpo_en_demo.json": "preference pair",
+    "llamafactory/kto_en_demo.json": "KTO",
+    "llamafactory/v1_dpo_demo.jsonl": "preference pair",
+    "ms-swift/alpaca.csv": ".csv files cannot be trained on",
+    "ms-swift/alpaca2.csv": ".csv files cannot be trained on",
+    "ms-swift/swift_pre.csv": ".csv files cannot be trained on",
+    "ms-swift/swift_pre.jsonl": "an answer (response) without a question",
+    "ms-swift/swift_single.csv": ".csv files cannot be trained on",
+    "not_instructions/document_people.csv": ".csv files cannot be trained on",
+    "not_instructions/empty.parquet": "there are no rows",
+    "not_instructions/history.parquet": "a row of numbers without any text",
+    "not_instructions/v0.7.1.column-metadata-handling.parquet": "keys: a, b, c",
+    "not_instructions/v0.7.1.parquet": "keys: carat, cut",
+    "soup/chat_preferences.jsonl": "preference pair",
+    "soup/dpo_sample.jsonl": "preference pair",
+    "torchtune/hh_rlhf_tiny.json": "preference pair",
+}
+needs_sft = pytest.mark.skipif(not SFT.is_dir(), reason="the folder of real data sets is absent")
+needs_arrow = pytest.mark.train
+
+
+def loaded(path: Path | str | list[str], **settings: Any) -> Loaded:
+    values = {"validation_split": 0, "max_bad_rows": 1, **settings}
+    names = path if isinstance(path, list) else str(path)
+    return load(DataConfig(input_path=names, **values), seed=1)
+
+
+def write(path: Path, *lines: str | bytes) -> Path:
+    path.write_bytes(
+        b"".join(
+            (x.encode("utf-8", "surrogatepass") if isinstance(x, str) else x) + b"\n" for x in lines
+        )
+    )
+    return path
+
+
+def row(question: str = "q", answer: str = "a", **more: Any) -> str:
+    return json.dumps({"instruction": question, "output": answer, **more})
+
+
+def said(one: Loaded) -> list[list[tuple[str, str]]]:
+    return [[(m["role"], m["content"]) for m in row.messages] for row in one.train]
+
+
+@needs_sft
+@pytest.mark.parametrize("name", USABLE)
+def test_real_files_are_recognised(name: str) -> None:
+    rows, findings = USABLE[name]
+    result = loaded(SFT / name)
+    assert len(result.train) == rows == result.read
+    assert result.bad == 0
+    assert dict(result.findings.counts) == findings
+    assert all(r.messages[-1]["role"] == "assistant" for r in result.train)
+
+
+@needs_sft
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=needs_arrow) if n.endswith("parquet") else n for n in REFUSED]
+)
+def test_what_is_no_training_data_is_refused_by_name(name: str) -> None:
+    with pytest.raises(InputError) as refused:
+        loaded(SFT / name)
+    assert REFUSED[name] in refused.value.message
+    assert refused.value.remedy
+
+
+@needs_sft
+def test_every_real_file_has_an_expectation() -> None:
+    files = {p.relative_to(SFT).as_posix() for p in SFT.rglob("*") if p.is_file()}
+    assert files - {"README.md"} == USABLE.keys() | REFUSED.keys()
+
+
+def test_shapes_become_the_same_conversation(tmp_path: Path) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
+        {"conversation": [{"human": "q", "assistant": "a"}]},
+        {"instruction": "q", "input": "", "output": "a"},
+        {"instruction": "q", "response": "a"},
+        {"prompt": "q", "completion": "a"},
+        {"query": "q", "response": "a"},
+        {"question": "q", "answer": "a"},
+        {"input": "q", "output": "a"},
+        {
+            "prompt": [{"role": "user", "content": "q"}],
+            "completion": [{"role": "assistant", "content": "a"}],
+        },
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "q"}]},
+                {"role": "model", "content": "a"},
+            ]
+        },
+        [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
+        {
+            "messages": [
+                {"role": "user", "content": "q"},
+                {"role": "assistant", "content": "a"},
+                {"role": "user", "content": "unanswered"},
+            ]
+        },
+    ]
+    result = loaded(write(tmp_path / "x.jsonl", *map(json.dumps, rows)))
+    assert said(result) == [[("user", "q"), ("assistant", "a")]] * len(rows)
+
+
+def test_system_history_and_input(tmp_path: Path) -> None:
+    text = row("q2", "a2", input="more", history=[["q1", "a1"]], system="be brief")
+    result = loaded(write(tmp_path / "x.jsonl", text))
+    assert said(result) == [
+        [
+            ("system", "be brief"),
+            ("user", "q1"),
+            ("assistant", "a1"),
+            ("user", "q2\nmore"),
+            ("assistant", "a2"),
+        ]
+    ]
+
+
+def test_tool_calls_of_all_dialects(tmp_path: Path) -> None:
+    call = {"name": "add", "arguments": {"a": 1}}
+    tools = [{"name": "add", "parameters": {}}]
+    rows = [
+        {
+            "conversations": [
+                {"from": "human", "value": "q"},
+                {"from": "function_call", "value": json.dumps(call)},
+            ],
+            "tools": json.dumps(tools),
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "q"},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [
+                        {
+                            "id": "1",
+                            "type": "function",
+                            "function": {"name": "add", "arguments": '{"a": 1}'},
+                        }
+                    ],
+                },
+            ],
+            "tools": [{"type": "function", "function": tools[0]}],
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "q"},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_call", "value": json.dumps(call)}],
+                },
+            ],
+            "tools": tools,
+        },
+    ]
+    for one in loaded(write(tmp_path / "x.jsonl", *map(json.dumps, rows))).train:
+        assert one.messages[1]["tool_calls"][0]["function"] == call
+        assert one.tools == ({"type": "function", "function": tools[0]},)
+
+
+BROKEN: dict[str, tuple[str | bytes, str, str]] = {
+    "cut off": ('{"instruction": "q", "output": "a', "broken-json", "not valid JSON"),
+    "comma behind it": (row() + ",", "broken-json", "a comma after the row"),
+    "invalid utf-8": (
+        b'{"instruction": "caf\xe9", "output": "a"}',
+        "invalid-utf8",
+        "byte 0xe9 at column 21",
+    ),
+    "a number": ("42", "not-a-row", "a number"),
+    "a text": ('"hello"', "not-a-row", "text"),
+    "null": ("null", "not-a-row", "null"),
+    "an empty object": ("{}", "unknown-shape", "an empty object"),
+    "null output": ('{"instruction": "q", "output": null}', "null-text", "output is null"),
+    "blank output": (row("q", " \n"), "blank-text", "output is blank"),
+    "number as output": ('{"instruction": "q", "output": 3}', "wrong-type", "output is a number"),
+    "missing output": (
+        '{"instruction": "q"}',
+        "missing-key",
+        "a question (instruction) without an answer",
+    ),
+    "unknown keys": ('{"x": "y"}', "unknown-shape", "keys: x"),
+    "unknown role": (
+        '{"messages": [{"role": "wizard", "content": "q"}]}',
+        "unknown-role",
+        "'wizard'",
+    ),
+    "no answer": ('{"messages": [{"role": "user", "content": "q"}]}', "no-answer", "no answer"),
+    "an image": (
+        '{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}',
+        "media",
+        "image_url",
+    ),
+    "plain text": ('{"text": "once upon a time"}', "plain-text", "plain text"),
+    "a message alone": ('{"role": "user", "content": "q"}', "unknown-shape", "a single message"),
+    "numbers": ('{"loss": 1.5, "step": 3}', "not-text", "keys: loss, step"),
+    "nested too deep": ("[" * 100_000, "broken-json", "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_bad_row_is_named_and_the_rest_is_read(tmp_path: Path, name: str) -> None:
+    bad, kind, message = BROKEN[name]
+    result = loaded(write(tmp_path / "x.jsonl", row("q1"), "", bad, row("q2")))
+    assert [r.messages[0]["content"] for r in result.train] == ["q1", "q2"]
+    assert (result.bad, result.read) == (1, 3)
+    (finding,) = result.findings.kept
+    assert (finding.level, finding.kind, finding.line) == ("error", kind, 3)
+    assert message in finding.message
+
+
+ODD: dict[str, tuple[str, str, int]] = {
+    "duplicate keys": ('{"instruction": "q", "output": "x", "output": "a"}', "duplicate-key", 1),
+    "NaN": ('{"instruction": "q", "output": "a", "score": NaN}', "not-a-number", 1),
+    "two objects": (row("q") + " " + row("p"), "several-values", 2),
+    "lone surrogate": ('{"instruction": "q\\ud800", "output": "a"}', "lone-surrogate", 1),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_row_is_used_and_said(tmp_path: Path, name: str) -> None:
+    text, kind, rows = ODD[name]
+    result = loaded(write(tmp_path / "x.jsonl", row(), text))
+    assert (len(result.train), result.bad) == (1 + rows, 0)
+    (finding,) = result.findings.kept
+    assert (finding.level, finding.kind, finding.line) == ("warning", kind, 2)
+    for one in result.train:
+        assert one.messages[1]["content"] == "a"
+        one.messages[0]["content"].encode()
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + row("q1") + "\r\n\r\n" + row("q2") + "\r\n",
+        json.dumps([json.loads(row("q1")), json.loads(row("q2"))]),
+        "[" + row("q1") + ",\n" + row("q2") + "\n]\n",
+        json.dumps(
+            {"version": 1, "data": [json.loads(row("q1")), json.loads(row("q2"))]}, indent=1
+        ),
+        json.dumps({"train": [json.loads(row("q1")), json.loads(row("q2"))], "test": []}, indent=1),
+    ],
+    ids=["bom and crlf", "one-line array", "array", "under data", "under train"],
+)
+def test_the_content_says_how_a_file_is_read(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    result = loaded(tmp_path / name)
+    assert [r.messages[0]["content"] for r in result.train] == ["q1", "q2"]
+
+
+def test_a_single_pretty_printed_object_is_one_row(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(json.dumps(json.loads(row()), indent=2))
+    assert len(loaded(tmp_path / "x.jsonl").train) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_wide_encodings_with_a_mark_are_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "x.jsonl").write_bytes(f"{row('ä')}\n{row('é')}".encode(encoding))
+    result = loaded(tmp_path / "x.jsonl")
+    assert [r.messages[0]["content"] for r in result.train] == ["ä", "é"]
+
+
+def test_elements_of_an_array_have_their_own_lines_and_a_broken_one_costs_itself_only(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        "[",
+        row("q1") + ",",
+        '{"instruction": "q2", "output": },',
+        row("q3") + ",",
+        row("q4"),
+        "]",
+    ]
+    result = loaded(write(tmp_path / "x.json", *rows))
+    assert [(r.messages[0]["content"], r.line) for r in result.train] == [
+        ("q1", 2),
+        ("q3", 4),
+        ("q4", 5),
+    ]
+    (finding,) = result.findings.kept
+    assert (finding.kind, finding.line) == ("broken-json", 3)
+
+
+def test_an_array_that_was_cut_off_keeps_what_came_before(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("[" + row("q1") + ",\n" + row("q2") + ",\n" + row("q3")[:9])
+    result = loaded(tmp_path / "x.json")
+    assert [r.messages[0]["content"] for r in result.train] == ["q1", "q2"]
+    assert result.findings.counts == {"broken-json": 1}
+
+
+def test_an_invalid_byte_in_an_array_costs_its_row_only(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(
+        b"["
+        + row("q1").encode()
+        + b',\n{"instruction": "caf\xe9", "output": "a"},\n'
+        + row("q3").encode()
+        + b"]"
+    )
+    result = loaded(tmp_path / "x.json")
+    assert [r.messages[0]["content"] for r in result.train] == ["q1", "q3"]
+    (finding,) = result.findings.kept
+    assert (finding.kind, finding.line) == ("invalid-utf8", 2)
+
+
+def test_a_line_too_long_to_hold_is_named_and_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_records, "MAX_LINE_BYTES", 1000)
+    result = loaded(write(tmp_path / "x.jsonl", row("q1"), row("x" * 5000), row("q2")))
+    assert [r.messages[0]["content"] for r in result.train] == ["q1", "q2"]
+    (finding,) = result.findings.kept
+    assert (finding.kind, finding.line) == ("long-line", 2)
+
+
+def test_a_document_too_large_to_hold_is_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_records, "MAX_DOCUMENT_BYTES", 1000)
+    (tmp_path / "x.json").write_text(json.dumps([json.loads(row())] * 100))
+    with pytest.raises(InputError) as refused:
+        loaded(tmp_path / "x.json")
+    assert "JSONL" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"(\xb5/\xfd", "zstd"),
+        (b"PK\x03\x04", "zip"),
+        (b"PAR1", "Parquet"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\x7fELF\x00\x00", "binary"),
+    ],
+)
+def test_other_formats_are_called_by_their_name(tmp_path: Path, head: bytes, what: str) -> None:
+    (tmp_path / "x.jsonl").write_bytes(head + b"\n{}")
+    with pytest.raises(InputError, match=what):
+        loaded(tmp_path / "x.jsonl")
+
+
+def test_too_many_bad_rows_refuse_and_name_the_first(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", *[row(f"q{i}") for i in range(40)], "{", "nonsense", "}")
+    with pytest.raises(InputError) as refused:
+        loaded(path, max_bad_rows=0.05)
+    assert "3 of 43 rows" in refused.value.message
+    assert f"{path}:41: not valid JSON" in refused.value.message
+    assert "data.max_bad_rows" in refused.value.remedy
+    assert len(loaded(path, max_bad_rows=0.1).train) == 40
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8))
+def test_no_bytes_crash_the_reader_and_good_rows_are_found(
+    tmp_path_factory: pytest.TempPathFactory, junk: list[bytes]
+) -> None:
+    lines = [line.replace(b"\n", b" ").replace(b"\r", b" ").replace(b"\x00", b" ") for line in junk]
+    path = write(tmp_path_factory.mktemp("junk") / "x.jsonl", row("first"), *lines, row("last"))
+    result = load(
+        DataConfig(input_path=str(path), input_type="jsonl", validation_split=0, max_bad_rows=1),
+        seed=1,
+    )
+    asked = [r.messages[0]["content"] for r in result.train]
+    assert asked == ["first", "last"]
+
+
+# ---- where rows come from -----------------------------------------------------------------------
+
+
+def test_a_folder_is_all_its_json_files_sorted(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "b.jsonl", row("b"))
+    write(tmp_path / "a.json", row("a"))
+    write(tmp_path / "sub" / "c.jsonl", row("c"))
+    write(tmp_path / "notes.txt", "no rows")
+    write(tmp_path / ".hidden.jsonl", row("hidden"))
+    write(tmp_path / "dataset_info.json", "{}")
+    result = loaded(tmp_path)
+    assert [r.messages[0]["content"] for r in result.train] == ["a", "b", "c"]
+
+
+def test_links_neither_loop_nor_lead_out_of_a_folder(tmp_path: Path) -> None:
+    outside = write(tmp_path / "secret.jsonl", row("secret"))
+    inside = tmp_path / "data"
+    inside.mkdir()
+    write(inside / "a.jsonl", row("a"))
+    (inside / "loop").symlink_to(inside, target_is_directory=True)
+    (inside / "out.jsonl").symlink_to(outside)
+    (inside / "twice.jsonl").symlink_to(inside / "a.jsonl")
+    (inside / "dangling.jsonl").symlink_to(inside / "gone")
+    result = loaded(inside)
+    assert [r.messages[0]["content"] for r in result.train] == ["a", "a"]
+    assert result.findings.counts == {"skipped": 1}
+    assert [r.messages[0]["content"] for r in loaded(inside / "out.jsonl").train] == ["secret"]
+
+
+def test_a_missing_path_says_what_was_perhaps_meant(tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", row())
+    with pytest.raises(NotFoundError) as missing:
+        loaded(tmp_path / "rwos.jsonl")
+    assert str(tmp_path / "rows.jsonl") in missing.value.remedy
+
+
+def test_a_folder_without_rows_and_an_empty_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no JSON"):
+        loaded(tmp_path)
+    (tmp_path / "x.jsonl").write_text(" \n\n")
+    with pytest.raises(InputError, match="the file is empty"):
+        loaded(tmp_path / "x.jsonl")
+
+
+def test_names_and_contents_with_escape_codes_are_made_safe(tmp_path: Path) -> None:
+    path = write(tmp_path / "a\x1b[31m\n.jsonl", json.dumps({"\x1b]52;c;x\x07": 1}))
+    with pytest.raises(InputError) as refused:
+        loaded(path)
+    assert not any(ord(c) < 32 and c != "\n" for c in refused.value.message)
+    assert "\n.jsonl" not in refused.value.message
+
+
+def test_the_first_rows_only_and_a_system_prompt(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", *[row(f"q{i}") for i in range(5)], "{broken")
+    result = loaded(path, max_samples=3, system_prompt="be kind")
+    assert [r.messages[1]["content"] for r in result.train] == ["q0", "q1", "q2"]
+    assert all(r.messages[0] == {"role": "system", "content": "be kind"} for r in result.train)
+    assert result.bad == 0
+    own = loaded(write(tmp_path / "y.jsonl", row(system="be brief")), system_prompt="be kind")
+    assert own.train[0].messages[0]["content"] == "be brief"
+
+
+def test_a_forced_shape_is_the_only_one_tried(tmp_path: Path) -> None:
+    both = {
+        "instruction": "q",
+        "output": "a",
+        "messages": [{"role": "user", "content": "p"}, {"role": "assistant", "content": "b"}],
+    }
+    path = write(tmp_path / "x.jsonl", json.dumps(both))
+    assert said(loaded(path, row_format="alpaca")) == [[("user", "q"), ("assistant", "a")]]
+    assert said(loaded(path, row_format="messages")) == [[("user", "p"), ("assistant", "b")]]
+    with pytest.raises(InputError, match="an answer"):
+        loaded(write(tmp_path / "y.jsonl", '{"output": "a"}'), row_format="alpaca")
+
+
+def test_reading_stops_when_asked(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", row())
+    with pytest.raises(StoppedError):
+        load(DataConfig(input_path=str(path)), seed=1, stopped=lambda: True)
+
+
+def test_the_built_in_rows_come_with_their_own_validation_rows() -> None:
+    result = load(DataConfig(input_path="builtin:camara", max_samples=50), seed=1)
+    assert len(result.train) == 50
+    assert len(result.validation) > 10
+    assert result.bad == 0
+
+
+# ---- the split ----------------------------------------------------------------------------------
+
+
+def parts(path: Path | list[str], **settings: Any) -> tuple[set[bytes], set[bytes]]:
+    result = loaded(path, **{"validation_split": 0.2, **settings})
+    return {r.key() for r in result.train}, {r.key() for r in result.validation}
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.floats(0.01, 0.9))
+def test_the_split_is_disjoint_stable_and_blind_to_order(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, number: int, share: float
+) -> None:
+    folder = tmp_path_factory.mktemp("split")
+    rows = [row(f"q{i}") for i in range(number)] + [row(" q0 "), row("q1")]
+    first = write(folder / "a.jsonl", *rows[: number // 2])
+    second = write(folder / "b.jsonl", *rows[number // 2 :])
+    random.Random(seed).shuffle(rows)
+    shuffled = write(folder / "c.jsonl", *rows)
+
+    def split(paths: list[str]) -> tuple[set[bytes], set[bytes], int]:
+        one = load(DataConfig(input_path=paths, validation_split=share), seed=seed)
+        return {r.key() for r in one.train}, {r.key() for r in one.validation}, len(one.train)
+
+    train, validation, kept = split([str(first), str(second)])
+    assert split([str(second), str(first)]) == split([str(shuffled)]) == (train, validation, kept)
+    assert not train & validation
+    assert len(train | validation) == number
+    assert len(validation) == min(max(1, round(share * number)), number - 1)
+
+
+def test_another_seed_is_another_split_and_new_rows_move_few(tmp_path: Path) -> None:
+    rows = [row(f"q{i}") for i in range(200)]
+    before = write(tmp_path / "a.jsonl", *rows)
+    after = write(tmp_path / "b.jsonl", *rows, *[row(f"new {i}") for i in range(20)])
+    _, held = parts(before)
+    train, still = parts(after)
+    assert len(held & train) <= 12
+    other = load(DataConfig(input_path=str(before), validation_split=0.2), seed=2)
+    assert {r.key() for r in other.validation} != held
+    assert len(still) == 44
+
+
+def test_one_conversation_alone_is_trained_on(tmp_path: Path) -> None:
+    result = loaded(write(tmp_path / "x.jsonl", row(), row()), validation_split=0.5)
+    assert (len(result.train), len(result.validation)) == (2, 0)
+    assert result.findings.counts == {"no-validation": 1}
+
+
+def test_rows_of_the_validation_file_are_not_trained_on(tmp_path: Path) -> None:
+    train = write(tmp_path / "t.jsonl", row("q1"), row("q2"), row("q3"))
+    held = write(tmp_path / "v.jsonl", row("q2 "), row("q4"))
+    result = loaded(train, validation_path=str(held))
+    assert [r.messages[0]["content"] for r in result.train] == ["q1", "q3"]
+    assert [r.messages[0]["content"] for r in result.validation] == ["q2 ", "q4"]
+    assert result.findings.counts == {"leak": 1}
+    with pytest.raises(InputError, match="every training row"):
+        loaded(train, validation_path=str(train))
+
+
+# ---- through the datasets library ---------------------------------------------------------------
+
+
+@pytest.mark.train
+def test_saved_folders_parquet_and_arrow(tmp_path: Path) -> None:
+    import datasets
+
+    rows = [
+        {"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a"}]}
+        for i in range(3)
+    ]
+    data = datasets.Dataset.from_list(rows)
+    data.save_to_disk(tmp_path / "saved")
+    data.to_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "tables" / "data").mkdir(parents=True)
+    data.to_parquet(tmp_path / "tables" / "data" / "train-00000-of-00001.parquet")
+    data.to_parquet(tmp_path / "tables" / "data" / "test-00000-of-00001.parquet")
+    datasets.DatasetDict({"train": data, "test": data.select([0])}).save_to_disk(
+        tmp_path / "splits"
+    )
+    arrow = next((tmp_path / "saved").glob("*.arrow"))
+    for path in ("saved", "rows.parquet", "tables", "splits", arrow.relative_to(tmp_path)):
+        result = loaded(tmp_path / path)
+        assert [r.messages[0]["content"] for r in result.train] == ["q0", "q1", "q2"], path
+    assert len(loaded(tmp_path / "splits", split="test").train) == 1
+    with pytest.raises(NotFoundError) as missing:
+        loaded(tmp_path / "splits", split="dev")
+    assert "train, test" in missing.value.remedy
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no table PAR1")
+    with pytest.raises(InputError, match="is no readable parquet file"):
+        loaded(tmp_path / "broken.parquet")

@@ -1,0 +1,362 @@
+"""From a run file to rows for the trainer: measured, refused where nothing can be learnt, kept."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from qtui.config.models import FineTuneConfig
+from qtui.errors import InputError, StoppedError
+from qtui.stages.data import measure
+from qtui.stages.data.prepare import Prepared, prepare
+from qtui.stages.data.rows import Findings
+from qtui.stages.data.store import RowWriter, write_atomically
+from qtui.stages.data.tokenise import IGNORED, Tokens
+from tests.stages.data import tiny
+
+pytestmark = pytest.mark.train
+
+
+def rows(
+    path: Path, number: int = 20, *, answer: str = "the answer is", system: bool = False
+) -> Path:
+    lines = []
+    for i in range(number):
+        row = {"instruction": f"question {i}", "output": f"{answer} {i}"}
+        lines.append(json.dumps({**row, "system": "be kind"} if system else row))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def config(
+    path: Path, *, length: int = 256, answers_only: bool = True, **data: Any
+) -> FineTuneConfig:
+    return FineTuneConfig.model_validate(
+        {
+            "data": {"input_path": str(path), "validation_split": 0.2, **data},
+            "training": {"max_seq_length": length, "assistant_only_loss": answers_only},
+        }
+    )
+
+
+def run(
+    settings: FineTuneConfig, out: Path, template: str | None = tiny.MARKED, **more: Any
+) -> Prepared:
+    return prepare(settings, tiny.tokenizer(template), out, **more)
+
+
+def test_rows_reach_the_trainer_and_the_report_adds_up(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl")
+    with path.open("a") as file:
+        file.write("{broken\n")
+    seen: list[tuple[int, int]] = []
+    out = tmp_path / "run" / "data"
+    prepared = run(
+        config(path, max_bad_rows=0.1), out, progress=lambda done, total: seen.append((done, total))
+    )
+    tokenizer = tiny.tokenizer(tiny.MARKED)
+    report = prepared.report
+    assert (report.rows_read, report.rows_bad, report.train_rows, report.validation_rows) == (
+        21,
+        1,
+        16,
+        4,
+    )
+    assert (len(prepared.train), len(prepared.validation)) == (16, 4)
+    assert seen[-1] == (20, 20)
+    tokens = trained = 0
+    for row in prepared.train:
+        assert set(row) == {"input_ids", "labels"}
+        assert len(row["input_ids"]) == len(row["labels"])
+        learnt = tokenizer.decode([label for label in row["labels"] if label != IGNORED])
+        assert learnt.startswith("the answer is ")
+        assert learnt.endswith("<|im_end|>")
+        tokens += len(row["input_ids"])
+        trained += sum(label != IGNORED for label in row["labels"])
+    assert (report.tokens, report.trained_tokens) == (tokens, trained)
+    assert report.trained_share == trained / tokens
+    assert report.lengths.max == max(len(row["input_ids"]) for row in prepared.train)
+    assert (report.mask, report.template) == ("generation", "the model's own chat template")
+    assert any("16 rows to train on, 4 held out" in sentence for sentence in report.sentences())
+    assert any(f"{path}:21: not valid JSON" in sentence for sentence in report.sentences())
+    # What lies in the folder says the same.
+    assert msgspec.json.decode((out / "report.json").read_bytes(), type=measure.Report) == report
+    preview = [json.loads(line) for line in (out / "preview.jsonl").read_text().splitlines()]
+    assert len(preview) == 16
+    (start, end), text = preview[0]["trained"][0], preview[0]["text"]
+    assert text[start:end].endswith("<|im_end|>")
+    # The sample prompts are held-out questions and their answers.
+    assert len(prepared.sample_prompts) == 2
+    messages, reference = prepared.sample_prompts[0]
+    assert reference == f"the answer is {messages[-1]['content'].removeprefix('question ')}"
+    assert not any(name.name.startswith(".") for name in out.iterdir())
+
+
+def test_the_built_in_rows_and_the_built_in_model(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from qtui.builtin import model_path
+
+    tokenizer = AutoTokenizer.from_pretrained(model_path("tiny"))
+    settings = FineTuneConfig.model_validate({"data": {"max_samples": 40}})
+    prepared = prepare(settings, tokenizer, tmp_path)
+    assert len(prepared.train) == 40
+    assert prepared.report.rows_bad == prepared.report.rows_dropped == 0
+    for row in prepared.train:
+        learnt = tokenizer.decode([label for label in row["labels"] if label != IGNORED])
+        json.loads(learnt.removesuffix("<|end|>"))
+        assert row["input_ids"].count(tokenizer.bos_token_id) == 1
+
+
+def test_a_second_start_takes_what_is_there_even_if_the_input_has_changed(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl")
+    first = run(config(path), tmp_path / "out")
+    stamp = (tmp_path / "out" / "train.arrow").stat().st_mtime_ns
+    again = run(config(path), tmp_path / "out")
+    assert again.report == first.report
+    assert again.sample_prompts == first.sample_prompts
+    assert again.train[:] == first.train[:]
+    rows(path, 5)
+    changed = run(config(path), tmp_path / "out")
+    path.unlink()
+    gone = run(config(path), tmp_path / "out")
+    for later in (changed, gone):
+        assert later.train[:] == first.train[:]
+        assert later.report.finding_counts == {"input-changed": 1}
+        assert any("has changed since" in sentence for sentence in later.report.sentences())
+    assert (tmp_path / "out" / "train.arrow").stat().st_mtime_ns == stamp
+
+
+def test_another_setting_or_a_broken_folder_is_prepared_again(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl")
+    out = tmp_path / "out"
+    first = run(config(path), out)
+    shorter = run(config(path, length=20), out)
+    assert shorter.report.max_seq_length == 20
+    (out / "manifest.json").write_text("{")
+    assert run(config(path), out).train[:] == first.train[:]
+    (out / "train.arrow").unlink()
+    assert run(config(path), out).train[:] == first.train[:]
+
+
+def test_a_preparation_that_was_stopped_is_not_taken_for_whole(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl", 30)
+    asked = 0
+
+    def stopped() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 2
+
+    with pytest.raises(StoppedError):
+        run(config(path), tmp_path / "out", stopped=stopped)
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert len(run(config(path), tmp_path / "out").train) == 24
+
+
+def test_no_trained_token_refuses_to_start_and_says_why(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl", system=True)
+    with pytest.raises(InputError, match="not one trained token is left") as short:
+        run(config(path, length=8), tmp_path / "a")
+    assert "training.max_seq_length to" in short.value.remedy
+    assert not (tmp_path / "a" / "manifest.json").exists()
+
+
+def test_rows_that_lose_their_answer_are_counted_and_cut_rows_suggest_a_length(
+    tmp_path: Path,
+) -> None:
+    path = rows(tmp_path / "x.jsonl", 18)
+    with path.open("a") as file:
+        file.write(json.dumps({"instruction": "long " * 60, "output": "lost"}) + "\n")
+        file.write(json.dumps({"instruction": "q", "output": "long " * 60}) + "\n")
+    prepared = run(config(path, length=40, validation_split=0), tmp_path / "out")
+    report = prepared.report
+    assert prepared.validation is None
+    assert (report.train_rows, report.rows_dropped, report.rows_truncated) == (19, 1, 2)
+    assert len(prepared.train) == 19
+    assert report.finding_counts["dropped"] == 1
+    assert f"{path}:19" in str(report.findings[0])
+    assert any("1 of 20 rows are not used" in sentence for sentence in report.suggestions)
+    assert any(f"max_seq_length {report.lengths.p99}" in s for s in report.suggestions)
+
+
+def test_rows_that_the_template_refuses_count_as_bad(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl", 9)
+    with path.open("a") as file:
+        file.write(json.dumps({"instruction": "forbidden", "output": "a"}) + "\n")
+    text = (
+        "{% if 'forbidden' in messages[0]['content'] %}{{ raise_exception('not that') }}{% endif %}"
+    )
+    with pytest.raises(InputError, match="1 of 10 rows") as refused:
+        run(config(path, max_bad_rows=0.05), tmp_path / "a", text + tiny.MARKED)
+    assert "not that" in refused.value.message
+    prepared = run(config(path, max_bad_rows=0.1), tmp_path / "b", text + tiny.MARKED)
+    assert prepared.report.rows_bad == 1
+    assert prepared.report.finding_counts["template"] == 1
+
+
+def test_a_template_file_reaches_the_tokenizer_and_a_missing_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.jinja").write_text(tiny.MARKED)
+    tokenizer = tiny.tokenizer(None)
+    path = rows(tmp_path / "x.jsonl")
+    prepared = prepare(
+        config(path, chat_template=str(tmp_path / "x.jinja")), tokenizer, tmp_path / "out"
+    )
+    assert prepared.chat_template == tokenizer.chat_template == tiny.MARKED
+    with pytest.raises(InputError, match="no chat template"):
+        run(config(path), tmp_path / "none", None)
+    # A later start needs the file no more.
+    (tmp_path / "x.jinja").unlink()
+    fresh = tiny.tokenizer(None)
+    settings = config(path, chat_template=str(tmp_path / "x.jinja"))
+    later = prepare(settings, fresh, tmp_path / "out")
+    assert later.train[:] == prepared.train[:]
+    assert fresh.chat_template == tiny.MARKED
+    assert later.report.finding_counts == {"input-changed": 1}
+
+
+def test_the_whole_conversation_can_be_learnt(tmp_path: Path) -> None:
+    prepared = run(
+        config(rows(tmp_path / "x.jsonl"), answers_only=False), tmp_path / "out", tiny.CHATML
+    )
+    assert all(row["labels"] == row["input_ids"] for row in prepared.train)
+    assert prepared.report.mask == "all"
+
+
+def test_the_copy_for_the_user_can_be_read_again(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl")
+    copies = tmp_path / "copies"
+    run(config(path, output_path=str(copies)), tmp_path / "out")
+    again = run(
+        config(copies / "train.jsonl", validation_path=str(copies / "validation.jsonl")),
+        tmp_path / "two",
+    )
+    assert (again.report.train_rows, again.report.validation_rows) == (16, 4)
+    with pytest.raises(InputError, match="overwrite its own input"):
+        run(config(copies / "train.jsonl", output_path=str(copies)), tmp_path / "three")
+    assert len((copies / "train.jsonl").read_text().splitlines()) == 16
+
+
+def test_a_folded_system_text_is_said_and_reaches_the_sample_prompts(tmp_path: Path) -> None:
+    text = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}"
+        + tiny.MARKED
+    )
+    prepared = run(config(rows(tmp_path / "x.jsonl", system=True)), tmp_path / "out", text)
+    assert prepared.report.finding_counts == {"system-folded": 1}
+    messages, _ = prepared.sample_prompts[0]
+    assert [m["role"] for m in messages] == ["user"]
+    assert messages[0]["content"].startswith("be kind\n\nquestion")
+
+
+def test_text_that_the_model_takes_for_its_own_marks_is_said(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl", 10)
+    with path.open("a") as file:
+        file.write(json.dumps({"instruction": "q", "output": "stop <|im_end|> here"}) + "\n")
+    report = run(config(path), tmp_path / "out").report
+    assert report.finding_counts == {"control-token": 1}
+    assert "'<|im_end|>'" in report.findings[0].message
+    assert report.findings[0].line == 11
+
+
+def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "rows.arrow"
+    with pytest.raises(ZeroDivisionError), RowWriter(target) as writer:
+        writer.add([1], [1])
+        raise ZeroDivisionError
+    with RowWriter(target):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+    def parts() -> Any:
+        yield b"half"
+        raise ZeroDivisionError
+
+    write_atomically(tmp_path / "x", b"before")
+    with pytest.raises(ZeroDivisionError):
+        write_atomically(tmp_path / "x", parts())
+    assert (tmp_path / "x").read_bytes() == b"before"
+
+
+def test_percentiles_and_suggestions() -> None:
+    measured = measure.Measure()
+    for length in range(1, 101):
+        measured.add(Tokens([0] * length, [0] * length, length, length))
+    assert measured.percentiles() == measure.Lengths(p50=50, p90=90, p99=99, max=100)
+    assert "more than four times" in measure.suggestions(measured, 1000)[0]
+    assert measure.suggestions(measured, 128) == []
+    for _ in range(100):
+        measured.add(Tokens([0] * 100, [IGNORED] * 100, 300, 0))
+    assert "100 of 200 rows are not used" in measure.suggestions(measured, 100)[0]
+    assert measure.suggestions(measure.Measure(), 100) == []
+
+
+def test_findings_are_counted_in_full_and_kept_in_part() -> None:
+    findings = Findings()
+    for line in range(1000):
+        findings.add("error", "broken-json", "x", "f", line)
+    findings.add("error", "invalid-utf8", "y", "f", 5)
+    assert findings.counts == {"broken-json": 1000, "invalid-utf8": 1}
+    assert len(findings.kept) == 21
+
+
+@pytest.mark.parametrize("mode", ["offline", "missing", "gated"])
+def test_hub_errors_name_the_cause_and_the_way_out(tmp_path: Path, mode: str) -> None:
+    """In a process of its own: the libraries read where the hub is when they are loaded."""
+    import subprocess
+    import sys
+    import threading
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(403 if mode == "gated" else 404)
+            self.send_header("X-Error-Code", "GatedRepo" if mode == "gated" else "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_HEAD  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        result = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from qtui.config.models import DataConfig\n"
+                "from qtui.errors import QtuiError\n"
+                "from qtui.stages.data.load import load\n"
+                "try: load(DataConfig(input_path='someone/something'), seed=1)\n"
+                "except QtuiError as error: print(type(error).__name__, error, error.remedy)\n",
+            ],
+            env={
+                "PATH": os.environ["PATH"],
+                "HF_HOME": str(tmp_path),
+                "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+                "HF_HUB_OFFLINE": "1" if mode == "offline" else "0",
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    expected = {
+        "offline": ("QtuiError", "no connection to the hub", "HF_HUB_OFFLINE"),
+        "missing": ("NotFoundError", "there is no data set someone/something", "hf auth login"),
+        "gated": ("InputError", "is gated", "Accept its terms"),
+    }
+    for part in expected[mode]:
+        assert part in result.stdout

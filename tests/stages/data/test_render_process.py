@@ -1,0 +1,128 @@
+"""A chat template is foreign code: it cannot reach out, run for ever, or outlive the worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from qtui.errors import InputError, QtuiError
+from qtui.stages.data.render import ChatTemplate, Rendered, RenderError
+from qtui.stages.data.render_process import RenderProcess
+from qtui.stages.data.rows import Row
+from tests.stages.data import tiny
+
+pytestmark = pytest.mark.train
+ROW = Row(({"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}), "x.jsonl", 7)
+ENDLESS = (
+    "{% for i in range(99999) %}{% for i in range(99999) %}{% for i in range(99999) %}"
+    "{% endfor %}{% endfor %}{% endfor %}"
+)
+
+
+def template(text: str) -> ChatTemplate:
+    return ChatTemplate(text, text, "the template", "all", {}, ())
+
+
+def test_rows_come_back_in_order_with_errors_in_their_place() -> None:
+    text = (
+        "{{ raise_exception('no') if messages[0]['content'] == 'bad' else messages[0]['content'] }}"
+    )
+    rows = [Row(({"role": "user", "content": x},), "t", 1) for x in ("one", "bad", "ü\U0001f642")]
+    with RenderProcess(template(text)) as renderer:
+        first, second, third = renderer(rows)
+        batches = list(renderer.batches([rows[:1], rows[2:], rows[:1]]))
+    assert first == Rendered("one", ((0, 3),))
+    assert isinstance(second, RenderError)
+    assert "no" in str(second)
+    assert third == Rendered("ü\U0001f642", ((0, 2),))
+    assert [reply for _, (reply,) in batches] == [first, third, first]
+
+
+ATTACKS = [
+    "{{ messages.__class__.__mro__[1].__subclasses__() }}",
+    "{{ lipsum.__globals__['os'].popen('touch PATH').read() }}",
+    "{{ raise_exception.__globals__['os'].system('touch PATH') }}",
+    "{{ dict.__call__.__globals__['__builtins__']['open']('PATH', 'w') }}",
+    "{% include '/etc/passwd' %}",
+    "{% set x = messages.append('more') %}",
+    "{{ 'a' * 10**10 }}",
+    "{{ [0] * 10**10 }}",
+    "{% for i in range(10**9) %}x{% endfor %}",
+    "{{ '%1000000000000d' % 1 }}",
+]
+
+
+def test_attacks_end_as_an_error_of_the_row(tmp_path: Path) -> None:
+    target = tmp_path / "touched"
+    with RenderProcess(template("x")) as renderer:
+        for attack in ATTACKS:
+            renderer.use(template(attack.replace("PATH", str(target))))
+            (reply,) = renderer([ROW])
+            assert isinstance(reply, RenderError), attack
+            assert not target.exists(), attack
+
+
+def test_a_template_that_never_ends_is_killed_and_named() -> None:
+    with RenderProcess(template("{{ messages[0]['content'] }}"), seconds=3) as renderer:
+        renderer([ROW])  # the process has started; from here on only rendering counts
+        renderer.use(template(ENDLESS))
+        with pytest.raises(InputError, match=r"the template did not .* within 3 s.* x\.jsonl:7"):
+            renderer([ROW])
+
+
+def test_nothing_secret_is_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_canary")
+    with RenderProcess(template("x")) as renderer:
+        renderer([ROW])
+        (child,) = psutil.Process().children()
+        assert "hf_canary" not in str(child.environ())
+    assert not child.is_running()
+
+
+def test_a_process_that_dies_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RenderProcess(template("x")) as renderer:
+        renderer([ROW])
+        psutil.Process().children()[0].kill()
+        with pytest.raises(InputError, match="ended its process"):
+            renderer([ROW])
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with (
+        RenderProcess(template("x")) as renderer,
+        pytest.raises(QtuiError, match="could not start"),
+    ):
+        renderer([ROW])
+
+
+def test_it_does_not_outlive_a_parent_that_is_killed() -> None:
+    script = (
+        "import sys\n"
+        "from tests.stages.data.test_render_process import *\n"
+        "renderer = RenderProcess(template('x'))\n"
+        "renderer([ROW])\n"
+        "renderer.use(template(ENDLESS))\n"
+        "renderer._submit([ROW])\n"
+        "print(renderer._process.pid, flush=True)\n"
+        "import time; time.sleep(600)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(tiny.__file__).parents[3],
+    )
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the rendering process still runs"
+        time.sleep(0.1)
+    parent.stdout.close()
