@@ -5,6 +5,12 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# Under CI the same examples each time: a change is judged by what it changed. At home new ones.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("home", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 _KEPT = {"QTUI_CI", "QTUI_VENV", "QTUI_PYTHON"}
 

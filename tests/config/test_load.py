@@ -77,7 +77,10 @@ def test_each_layer_wins_over_the_ones_below(tmp_path: Path) -> None:
     )
     training = loaded.config.training
     assert (training.batch_size, training.seed, training.max_steps) == (6, 3, 9)
-    assert training.learning_rate == 3e-3
+    assert (
+        training.learning_rate == load(None, preset="quickstart", environ={}).training.learning_rate
+    )
+    assert training.learning_rate != FineTuneConfig().training.learning_rate
     assert training.weight_decay == 0
     assert loaded.preset == "quickstart"
     assert {

@@ -11,10 +11,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 from qtui.system.doctor import (
     Finding,
@@ -120,20 +116,22 @@ def test_requirements_are_read_from_our_own_metadata():
     assert required("train", "no-such-distribution") == ()
 
 
-NUMBERS = st.lists(st.integers(0, 12), min_size=1, max_size=3).map(
-    lambda parts: ".".join(map(str, parts))
+@pytest.mark.parametrize(
+    ("version", "bounds", "good"),
+    [
+        ("2.13.0+cu130", ">=2.8", True),
+        ("1.15.0", ">=1.15,<2", True),
+        ("2.0", ">=1.15,<2", False),
+        ("5.24.0.dev0", ">=5.23,<5.24", False),
+        ("2.9.0a0+git1", ">=2.8", True),  # NVIDIA's images carry such a torch
+        ("8.9", ">=8.0", True),
+        ("7.5", ">=8.0", False),
+        ("unknown", ">=1", False),
+        ("1", "", True),
+    ],
 )
-
-
-@given(
-    version=NUMBERS,
-    bounds=st.lists(
-        st.tuples(st.sampled_from([">=", "<=", "==", "!=", "<", ">"]), NUMBERS), max_size=3
-    ),
-)
-def test_versions_are_compared_as_pip_does(version, bounds):
-    text = ",".join(operator + number for operator, number in bounds)
-    assert within(version, text) == SpecifierSet(text).contains(Version(version))
+def test_versions_are_compared_as_pip_does(version, bounds, good):
+    assert within(version, bounds) is good
 
 
 def test_the_builds_of_torch_and_bitsandbytes_are_read_from_their_files(tmp_path, monkeypatch):

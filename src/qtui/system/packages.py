@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
 
-_REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?$")
-_BOUND = re.compile(r"(>=|<=|==|!=|~=|<|>)\s*([0-9][0-9A-Za-z.*+!-]*)")
-_EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 _CUDA_LIBRARY = re.compile(r"libbitsandbytes_cuda(\d+)\.(?:so|dll)$")
 _TORCH_CUDA = re.compile(r"^cuda\b[^=\n]*=\s*['\"]([0-9.]+)['\"]", re.MULTILINE)
 _TORCH_HIP = re.compile(r"^hip\b[^=\n]*=\s*['\"]([0-9.]+)", re.MULTILINE)
@@ -54,15 +54,17 @@ def required(extra: str, distribution: str = "qtui") -> tuple[Package, ...]:
     except metadata.PackageNotFoundError:
         return ()
     found = []
-    for line in lines:
-        match = _REQUIREMENT.match(line)
-        if match is None:
-            continue
-        wanted = _EXTRA.search(match[3] or "")
-        if (wanted[1] if wanted else "") != extra:
-            continue
-        found.append(Package(match[1], match[2].replace(" ", ""), installed(match[1])))
+    for requirement in map(Requirement, lines):
+        marker = requirement.marker
+        needed = marker is None or marker.evaluate({"extra": extra})
+        if needed and (extra == "" or not _always(requirement)):
+            name, bounds = requirement.name, str(requirement.specifier)
+            found.append(Package(name, bounds, installed(name)))
     return tuple(found)
+
+
+def _always(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
 def installed(name: str) -> str | None:
@@ -74,29 +76,14 @@ def installed(name: str) -> str | None:
 
 
 def within(version: str, bounds: str) -> bool:
-    """Whether `version` is within `bounds` (`>=1.15,<2`), by the numbers of its release."""
-    own = _release(version)
-    for operator, text in _BOUND.findall(bounds):
-        other = _release(text)
-        width = max(len(own), len(other))
-        left, right = (tuple((*part, *[0] * width)[:width]) for part in (own, other))
-        holds = {
-            ">=": left >= right,
-            "<=": left <= right,
-            "==": left[: len(other)] == other,
-            "!=": left != right,
-            "<": left < right,
-            ">": left > right,
-            "~=": left >= right and left[: len(other) - 1] == other[:-1],
-        }[operator]
-        if not holds:
-            return False
-    return True
+    """Whether `version` is within `bounds` (`>=1.15,<2`), by the rules of pip (PEP 440).
 
-
-def _release(version: str) -> tuple[int, ...]:
-    numbers = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(int(part) for part in numbers[0].split(".")) if numbers else ()
+    False for a version that is none.
+    """
+    try:
+        return SpecifierSet(bounds).contains(version, prereleases=True)
+    except InvalidVersion:
+        return False
 
 
 class TorchBuild(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ tokens, whatever the batches.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from qtui.runs.events import CheckpointEvent, Phase
 from qtui.stages.control import Control, StopNow
-from qtui.stages.training import checkpoints, random_state
+from qtui.stages.training import checkpoints, cpu_head, random_state
 from qtui.stages.training.journal import Journal
 from qtui.stages.training.recovery import NonFiniteError
 
@@ -35,7 +36,10 @@ class LengthGroupedEpochs(LengthGroupedSampler):
     """Rows of like length together, in an order that depends on seed and epoch alone.
 
     The library's sampler draws from the global random state, which a resumed run does not have
-    at the beginning of an epoch it did not begin.
+    at the beginning of an epoch it did not begin. It also hands out each megabatch from its
+    longest rows to its shortest, so that the last steps of a run see nothing but short rows; here
+    the groups come in random order. The longest still comes first: if memory is too small for
+    it, that shows at once.
     """
 
     def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
@@ -48,8 +52,12 @@ class LengthGroupedEpochs(LengthGroupedSampler):
 
     def __iter__(self) -> Iterator[int]:
         self.generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        rows: Iterator[int] = super().__iter__()
-        return rows
+        rows = list(super().__iter__())
+        groups = [rows[at : at + self.batch_size] for at in range(0, len(rows), self.batch_size)]
+        # The first holds the longest row, the last may be short of rows: they stay in place.
+        order = [1 + at for at in torch.randperm(max(len(groups) - 2, 0), generator=self.generator)]
+        shuffled = [*groups[:1], *(groups[at] for at in order), *groups[1:][-1:]]
+        return itertools.chain.from_iterable(shuffled)
 
 
 class SurvivingTrainer(SFTTrainer):
@@ -93,6 +101,7 @@ class SurvivingTrainer(SFTTrainer):
             model = self.model
             base = model.get_base_model() if hasattr(model, "get_base_model") else model
             # The loss needs log-probabilities only; TRL's head also computes entropy and top-1.
+            cpu_head.install()
             add_fused_lm_head(base, outputs=("log_probs",))
 
     # -- rows ------------------------------------------------------------------------------
@@ -159,6 +168,9 @@ class SurvivingTrainer(SFTTrainer):
     ) -> Any:
         if self.aux_loss_enabled:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        # Rows are padded on the right: causal attention never looks at the padding behind it.
+        # Without the mask, attention skips what lies above the diagonal (flash kernels on a GPU).
+        inputs = {name: value for name, value in inputs.items() if name != "attention_mask"}
         outputs = model(**{**inputs, "use_cache": False}, fused_lm_head=True)
         losses = -outputs.log_probs
         if self.args.loss_type == "dft":
