@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtui.cli import wording
+from qtui import wording
 from qtui.cli.output import Column, Output, Styled
 
 if TYPE_CHECKING:

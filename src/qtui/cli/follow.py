@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qtui.cli import wording
+from qtui import wording
 from qtui.cli.output import Output, Part, Styled
 from qtui.runs import events as ev
 from qtui.runs.lock import is_held
@@ -114,7 +114,7 @@ class EventView:
         width = 20 if self._out.width >= 100 else 10
         parts = [
             f"{words} {done}/{total}",
-            f"{wording.bar(self._out, share, width)} {share * 100:3.0f}%",
+            f"{wording.bar(share, width, unicode=self._out.unicode)} {share * 100:3.0f}%",
         ]
         if progress.unit == "steps":
             parts += [

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from qtui import wording
 from qtui.cli import table
 from qtui.cli.table import Cell, Column, Part, Style, Styled
 from qtui.terminal import clean, clean_line, columns, cut
@@ -35,6 +36,15 @@ _SGR: Mapping[str, str] = {
 }
 
 # How the few typographic characters of our own texts read in ASCII.
+_STATUS: Mapping[str, Style] = {
+    "queued": "dim",
+    "completed": "green",
+    "stopped": "yellow",
+    "failed": "red",
+    "interrupted": "yellow",
+}
+"""Colours of the states; those of a living run share one."""
+
 _IN_ASCII = str.maketrans(
     {"–": "-", "—": "-", "…": "...", "→": "->", "·": "-", "×": "x", "≥": ">=", "≤": "<=", "°": ""}
 )
@@ -160,6 +170,10 @@ class Output:
     def sign(self, fancy: str, plain: str) -> str:
         """`fancy` where the terminal shows Unicode, else `plain`."""
         return fancy if self.unicode else plain
+
+    def run_status(self, value: str) -> Styled:
+        """A run's status as sign, word and colour."""
+        return Styled(wording.status(value, unicode=self.unicode), _STATUS.get(value, "cyan"))
 
     def flush(self) -> None:
         """Hand everything to the operating system; raises BrokenPipeError if nobody reads."""

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from qtui.cli import wording
+from qtui import wording
 from qtui.cli.output import Cell, Column, Output, Styled
 from qtui.errors import EXIT_DONE, InputError
 from qtui.runs import folder
@@ -63,12 +63,12 @@ def table(summaries: list[Summary], out: Output) -> None:
         rows.append(
             [
                 summary.name if short else summary.id,
-                wording.status(out, summary.status),
+                out.run_status(summary.status),
                 clean_line(summary.model).rpartition("/")[2],
                 f"{summary.step}{total}",
                 wording.number(summary.loss),
                 wording.number(summary.eval_loss),
-                wording.trend(out, summary.trend[-8:]),
+                wording.trend(summary.trend[-8:], unicode=out.unicode),
                 wording.age(now - summary.updated) if summary.updated else "",
             ]
         )
@@ -142,7 +142,7 @@ def stop(arguments: Namespace, out: Output) -> int:
         if out.json:
             out.document({"id": run.id, "status": status.value})
         else:
-            out.line(f"{run.id} is ", wording.status(out, status))
+            out.line(f"{run.id} is ", out.run_status(status))
         return EXIT_DONE
     if out.json:
         out.document({"id": run.id, "requested": "discard" if arguments.discard else "save"})

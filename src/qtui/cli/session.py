@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtui.cli import wording
 from qtui.cli.follow import Ending, follow
 from qtui.cli.output import Output, Styled
 from qtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_STOPPED
@@ -100,7 +99,7 @@ def exit_code(ending: Ending) -> int:
 
 
 def _say_end(run: Run, ending: Ending, out: Output) -> None:
-    out.line(f"{run.id} is ", wording.status(out, ending.status))
+    out.line(f"{run.id} is ", out.run_status(ending.status))
     if ending.status is Status.COMPLETED:
         for label, path in (("adapter", run.adapter), ("model", run.path / "model")):
             if path.is_dir():

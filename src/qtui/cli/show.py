@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from qtui.cli import wording
+from qtui import wording
 from qtui.cli.output import Column, Output, Styled
 from qtui.errors import EXIT_DONE, InputError
 from qtui.runs import export, series, state
@@ -49,7 +49,7 @@ def show(arguments: Namespace, out: Output) -> int:
             }
         )
         return EXIT_DONE
-    out.line(Styled(run.id, "bold"), "  ", wording.status(out, status))
+    out.line(Styled(run.id, "bold"), "  ", out.run_status(status))
     for label, value in _facts(run, spec.config, history):
         out.line(Styled(f"{label:<12}", "dim"), clean_line(value))
     _end(history, status, out)

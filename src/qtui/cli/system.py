@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from qtui.cli import wording
+from qtui import wording
 from qtui.cli.output import Output, Part, Style, Styled
 from qtui.errors import EXIT_DONE, EXIT_IMPOSSIBLE, InputError
 from qtui.terminal import clean_line
@@ -116,7 +116,7 @@ def _run(summary: Summary, out: Output) -> list[Part]:
     parts = [f"step {summary.step}{total}", f"loss {wording.number(summary.loss)}"]
     if speed is not None:
         parts.append(f"{wording.number(speed)} tokens/s")
-    return [summary.name, "  ", wording.status(out, summary.status), "  ", "  ".join(parts)]
+    return [summary.name, "  ", out.run_status(summary.status), "  ", "  ".join(parts)]
 
 
 def doctor(arguments: Namespace, out: Output) -> int:

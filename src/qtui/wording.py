@@ -1,31 +1,30 @@
 """How values read: sizes, durations, numbers and the sign of each status.
 
-One place, so that every command says the same thing in the same way.
+One place, so that every command and every screen says the same thing in the same way.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from qtui.cli.output import Output, Style, Styled
 from qtui.system.sizes import size as size
 
-# status: sign, sign in ASCII, style. Every other status is one of a living run.
-_SIGNS: Mapping[str, tuple[str, str, Style]] = {
-    "queued": ("◌", ".", "dim"),
-    "completed": ("✓", "+", "green"),
-    "stopped": ("■", "#", "yellow"),
-    "failed": ("✗", "x", "red"),
-    "interrupted": ("!", "!", "yellow"),
+# status: sign, sign in ASCII. Every other status is one of a living run.
+_SIGNS: Mapping[str, tuple[str, str]] = {
+    "queued": ("◌", "."),
+    "completed": ("✓", "+"),
+    "stopped": ("■", "#"),
+    "failed": ("✗", "x"),
+    "interrupted": ("!", "!"),
 }
-_LIVING: tuple[str, str, Style] = ("●", "*", "cyan")
+_LIVING = ("●", "*")
 
 
-def status(out: Output, value: str) -> Styled:
+def status(value: str, *, unicode: bool = True) -> str:
     """A status as sign and word, such as `● training`."""
-    fancy, plain, style = _SIGNS.get(value, _LIVING)
-    return Styled(f"{out.sign(fancy, plain)} {value.replace('_', ' ')}", style)
+    fancy, plain = _SIGNS.get(value, _LIVING)
+    return f"{fancy if unicode else plain} {value.replace('_', ' ')}"
 
 
 def duration(seconds: float) -> str:
@@ -74,17 +73,18 @@ def setting(value: object) -> str:
     return str(value)
 
 
-def trend(out: Output, values: list[float]) -> str:
+def trend(values: Sequence[float], *, unicode: bool = True) -> str:
     """Values as a row of small bars, eight heights (five in ASCII)."""
     if not values:
         return ""
-    bars = out.sign("▁▂▃▄▅▆▇█", "_.-=#")
+    bars = "▁▂▃▄▅▆▇█" if unicode else "_.-=#"
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     return "".join(bars[round((value - low) / span * (len(bars) - 1))] for value in values)
 
 
-def bar(out: Output, done: float, width: int) -> str:
+def bar(done: float, width: int, *, unicode: bool = True) -> str:
     """A progress bar of `width` columns, `done` between 0 and 1."""
     filled = round(min(max(done, 0.0), 1.0) * width)
-    return out.sign("━", "#") * filled + out.sign("─", "-") * (width - filled)
+    full, empty = ("━", "─") if unicode else ("#", "-")
+    return full * filled + empty * (width - filled)

@@ -1,0 +1,1 @@
+"""One module, with its .tcss, per step of the work."""

@@ -1,0 +1,38 @@
+"""What every screen looks like: a top line, a body, a bottom line with the keys that work here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+
+from qtui.widgets.key_bar import KeyBar
+from qtui.widgets.top_bar import TopBar
+
+if TYPE_CHECKING:
+    from qtui.app import QtuiApp
+
+
+class Frame(Screen[None]):
+    """A full screen. Subclasses set `PLACE` and `BINDINGS`, and yield their parts in `body`."""
+
+    PLACE: ClassVar[str] = ""
+    """The name of the screen in the key table and in the top line."""
+    AUTO_FOCUS = ""
+
+    def compose(self) -> ComposeResult:
+        yield TopBar(self.PLACE)
+        yield from self.body()
+        yield KeyBar()
+
+    def body(self) -> Iterable[Widget]:
+        """What lies between the two lines."""
+        return ()
+
+    @property
+    def qtui(self) -> QtuiApp:
+        """The application, by its own type."""
+        return cast("QtuiApp", self.app)

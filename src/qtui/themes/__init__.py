@@ -1,0 +1,1 @@
+"""One file a theme, and what reads them."""
