@@ -84,7 +84,7 @@ def load_with_sources(
     problems = [*preset_problems, *of_file, *variable_problems, *flag_problems, *elsewhere]
     if config is None or problems:
         raise ConfigError(problems)
-    return Loaded(_with_absolute_paths(config, merged, path), merged, used)
+    return Loaded(with_absolute_paths(config, merged, path), merged, used)
 
 
 def resolve_dict(config: FineTuneConfig) -> dict[str, Any]:
@@ -153,9 +153,13 @@ def _preset(
     return [Setting(key, value, Layer.PRESET, named) for key, value in settings], name, []
 
 
-def _with_absolute_paths(
+def with_absolute_paths(
     config: FineTuneConfig, sources: Mapping[str, Setting], path: Path | None
 ) -> FineTuneConfig:
+    """A copy of `config` whose paths are absolute; `path` is the run file, if there is one.
+
+    `sources` has every key. Paths of the run file start at its folder, all others here.
+    """
     here = Path.cwd()
     beside = path.absolute().parent if path is not None else here
 
