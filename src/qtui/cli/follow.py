@@ -8,7 +8,6 @@ only the run folder: to end it, even by Ctrl-C, asks nothing of the run.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,10 +15,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from qtui import wording
-from qtui.cli.output import Output, Part, Styled
+from qtui.cli.output import Output, Part, Style, Styled
+from qtui.narration import Narrator, Tone
 from qtui.runs import events as ev
 from qtui.runs.lock import is_held
 from qtui.runs.log import EventReader
+from qtui.runs.progress import Pace
 from qtui.runs.state import RESTART_SECONDS, Status, derive
 from qtui.terminal import clean_line
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from qtui.runs.folder import Run
 
 _POLL = 0.2  # seconds; also how often the live line may change
-_WINDOW = 50  # steps over which speed is measured
 _QUOTE = 300  # most columns of a prompt or an answer off a terminal
 
 _SHOWN = (
@@ -37,6 +37,9 @@ _SHOWN = (
     ("grad_norm", "grad"),
     ("tokens_per_second", "tok/s"),
 )
+
+
+_TONES: dict[Tone, Style] = {"warning": "yellow", "error": "red", "alert": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -51,64 +54,61 @@ class EventView:
     """Turns events into lines, and keeps what the live line needs."""
 
     def __init__(self, out: Output, write: Callable[..., None]) -> None:
-        self.phase: ev.Phase | None = None
         self.end: ev.FinishedEvent | ev.FailedEvent | None = None
         self.restarting = False
         """Whether the worker was last heard of when it was about to execute itself anew."""
         self._out = out
         self._write = write
-        self._detail = ""
-        self._since = 0.0
-        self._progress: ev.ProgressEvent | None = None
+        self._pace = Pace()
+        self._narrator = Narrator()
         self._quarter = -1
-        self._steps: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
+        self._counted = ""
         self._values: dict[str, float | None] = {}
-        self._best: float | None = None
+
+    @property
+    def phase(self) -> ev.Phase | None:
+        """What the run is doing; none before its first sign of life."""
+        return self._pace.phase
 
     def take(self, event: ev.AnyEvent) -> None:
         """Account for one event, and show it if it is one to show."""
         if self._out.json:
             self._out.document(msgspec.to_builtins(event))
+        self._pace.take(event)
+        sentence = self._narrator.tell(event)
+        if sentence is not None:
+            prefix = _TONES.get(sentence.tone)
+            self._say(
+                event,
+                Styled(sentence.prefix, prefix) if prefix else sentence.prefix,
+                sentence.text,
+            )
         match event:
             case ev.PhaseEvent():
-                self._phase(event)
+                self.end, self.restarting = None, False
             case ev.ProgressEvent():
                 self._count(event)
             case ev.MetricsEvent():
-                self._metrics(event)
+                self._values.update(event.values)
+                if sentence is None and not self._out.live:
+                    self._metrics(event)
             case ev.SampleEvent():
                 self._sample(event)
-            case ev.LogEvent():
-                if event.level != "debug":
-                    self._say(event, *_levelled(event.level, event.message))
-            case ev.AlertEvent():
-                self._say(event, Styled("! ", "yellow"), event.message)
-            case ev.CheckpointEvent():
-                name = event.path.rpartition("/")[2]
-                self._say(event, f"checkpoint {name} complete ({wording.size(event.size)})")
-            case ev.ArtifactEvent():
-                of = f" ({wording.size(event.size)})" if event.size else ""
-                self._say(event, f"{event.kind} written: {event.path}{of}")
             case ev.ResumedEvent():
-                self._resumed(event)
-            case ev.FinishedEvent():
+                self.end, self.restarting = None, event.reason == ev.OUT_OF_MEMORY
+            case ev.FinishedEvent() | ev.FailedEvent():
                 self.end = event
-                text = f"{event.status} at step {event.step}" if event.step else event.status
-                self._say(event, text + (f": {event.message}" if event.message else ""))
-            case ev.FailedEvent():
-                self.end = event
-                self._say(event, Styled("failed: ", "red"), event.message)
 
     def live_line(self, now: float) -> str:
         """What the run is doing, in one line; empty before its first sign of life."""
         if self.phase is None or self.end is not None:
             return ""
         words = self.phase.replace("_", " ")
-        progress = self._progress
+        progress = self._pace.progress
         if progress is None or not progress.total:
             count = f" {progress.done} {progress.unit}" if progress else ""
-            waited = wording.duration(now - self._since)
-            return f"{words}{count}  {waited}  {self._detail}".rstrip()
+            waited = wording.duration(now - self._pace.since)
+            return f"{words}{count}  {waited}  {self._pace.detail}".rstrip()
         share = progress.done / progress.total
         done, total = _count_text(progress)
         width = 20 if self._out.width >= 100 else 10
@@ -122,7 +122,7 @@ class EventView:
                 for name, label in (*_SHOWN[:2], _SHOWN[4])
                 if self._values.get(name) is not None
             ]
-        left = self._left(progress)
+        left = self._pace.left()
         if left is not None:
             parts.append(f"left {wording.duration(left)}")
         return "  ".join(parts)
@@ -133,24 +133,9 @@ class EventView:
         clock = time.strftime("%H:%M:%S", time.localtime(event.time))
         self._write(Styled(f"{clock}  ", "dim"), *(_one_line(part) for part in parts))
 
-    def _phase(self, event: ev.PhaseEvent) -> None:
-        # Training and evaluating take turns: the bar and the speed go on over the change.
-        turns = (ev.Phase.TRAINING, ev.Phase.EVALUATING)
-        if not (event.phase in turns and self.phase in turns):
-            self._progress, self._quarter = None, -1
-            self._steps.clear()
-        if event.phase != self.phase or event.detail:
-            detail = f": {event.detail}" if event.detail else ""
-            self._say(event, event.phase.replace("_", " ") + detail)
-        self.phase, self.end, self.restarting = event.phase, None, False
-        self._detail, self._since = event.detail, event.time
-
     def _count(self, event: ev.ProgressEvent) -> None:
-        if self._progress is None or event.what != self._progress.what:
-            self._quarter = -1
-            self._steps.clear()
-        self._progress = event
-        self._steps.append((event.time, event.done))
+        if event.what != self._counted:
+            self._counted, self._quarter = event.what, -1
         quarter = 4 * event.done // event.total if event.total else 0
         if quarter != self._quarter and event.unit != "steps" and not self._out.live:
             self._quarter = quarter
@@ -158,24 +143,16 @@ class EventView:
             self._say(event, f"{event.what} {done}" + (f" of {total}" if event.total else ""))
 
     def _metrics(self, event: ev.MetricsEvent) -> None:
-        self._values.update(event.values)
-        loss = event.values.get("eval_loss")
-        if loss is not None:
-            better = self._best is None or loss < self._best
-            best = "" if self._best is None or better else f" (best {wording.number(self._best)})"
-            self._best = loss if better else self._best
-            self._say(event, f"step {event.step}  eval loss {wording.number(loss)}{best}")
-        elif not self._out.live:
-            shown = [
-                f"{label} {wording.number(event.values[name])}"
-                for name, label in _SHOWN
-                if name in event.values
-            ]
-            if shown:
-                total = ""
-                if self._progress is not None and self._progress.unit == "steps":
-                    total = f"/{self._progress.total}" if self._progress.total else ""
-                self._say(event, f"step {event.step}{total}  " + "  ".join(shown))
+        shown = [
+            f"{label} {wording.number(event.values[name])}"
+            for name, label in _SHOWN
+            if name in event.values
+        ]
+        if shown:
+            progress = self._pace.progress
+            counted = progress is not None and progress.unit == "steps" and progress.total
+            total = f"/{progress.total}" if progress is not None and counted else ""
+            self._say(event, f"step {event.step}{total}  " + "  ".join(shown))
 
     def _sample(self, event: ev.SampleEvent) -> None:
         room = self._out.width - 32 if self._out.live else 2 * _QUOTE
@@ -183,23 +160,6 @@ class EventView:
         output = clean_line(event.output, max(room - room // 3, 10))
         arrow = self._out.sign("→", "->")
         self._say(event, f'sample at {event.step}  "{prompt}" {arrow} "{output}"')
-
-    def _resumed(self, event: ev.ResumedEvent) -> None:
-        self.end, self.restarting = None, event.reason == ev.OUT_OF_MEMORY
-        self._progress = None
-        self._steps.clear()
-        changed = ", ".join(f"{key} = {wording.setting(v)}" for key, v in event.overrides.items())
-        text = f"resumed from step {event.step}"
-        text += f": {event.reason}" if event.reason else ""
-        self._say(event, text + (f" ({changed})" if changed else ""))
-
-    def _left(self, progress: ev.ProgressEvent) -> float | None:
-        if len(self._steps) < 2:
-            return None
-        (start, first), (end, last) = self._steps[0], self._steps[-1]
-        if last <= first or end <= start:
-            return None
-        return (progress.total - progress.done) * (end - start) / (last - first)
 
 
 def follow(run: Run, out: Output, *, write: Callable[..., None]) -> Ending:
@@ -230,14 +190,6 @@ def follow(run: Run, out: Output, *, write: Callable[..., None]) -> Ending:
     finally:
         out.status("")
     return Ending(derive(view.phase, view.end, False), view.end)
-
-
-def _levelled(level: str, message: str) -> tuple[Part, ...]:
-    if level == "error":
-        return (Styled("error: ", "red"), message)
-    if level == "warning":
-        return (Styled("warning: ", "yellow"), message)
-    return (message,)
 
 
 def _count_text(progress: ev.ProgressEvent) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from qtui.runs.events import (
     SampleEvent,
     SettingValue,
 )
+from qtui.runs.progress import Pace
 
 if TYPE_CHECKING:
     from qtui.runs.folder import Run
@@ -47,7 +48,9 @@ class History:
     `progress` (what -> latest `ProgressEvent`), `samples`, `checkpoints`, `artifacts`, `alerts`,
     `logs`, `resumes`, `overrides` (key -> `Override` in force), `end` (`finished` or `failed`, none
     while the run goes on), `step`, `epoch`, `epochs` (steps and epochs), `started` and `updated`
-    (Unix seconds of the first and last event), `events` (count).
+    (Unix seconds of the first and last event), `events` (count), `pace` (speed and time left),
+    `told` (all that happened, for a log to show: every event but progress and the metrics of
+    training; what a resume takes back stays in it, because it did happen).
     """
 
     def __init__(self) -> None:
@@ -68,6 +71,8 @@ class History:
         self.started: float | None = None
         self.updated: float | None = None
         self.events = 0
+        self.pace = Pace()
+        self.told: list[AnyEvent] = []
         self._series: dict[str, Series] = {}
 
     def names(self) -> list[str]:
@@ -90,6 +95,8 @@ class History:
             self.events += 1
             if type(event) is MetricsEvent:
                 step = event.step
+                if "eval_loss" in event.values:
+                    self.told.append(event)
                 for name, value in event.values.items():
                     if (known := series.get(name)) is None:
                         known = series[name] = ([], [])
@@ -110,13 +117,16 @@ class History:
             self.updated = event.time
 
     def _take(self, event: AnyEvent) -> None:
+        self.pace.take(event)
+        if type(event) is ProgressEvent:
+            self.progress[event.what] = event
+            return
+        self.told.append(event)
         match event:
             case PhaseEvent():
                 self.phase = event
                 self.phases.append(event)
                 self.end = None
-            case ProgressEvent():
-                self.progress[event.what] = event
             case SampleEvent():
                 self.samples.append(event)
             case CheckpointEvent():
