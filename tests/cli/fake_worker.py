@@ -42,6 +42,15 @@ REPORT = """{"train_rows": 90, "validation_rows": 5, "trained_tokens": 380, "tok
 "suggestions": ["max_seq_length 256 is long"], "finding_counts": {"broken-line": 3},
 "findings": [{"level": "error", "kind": "broken-line", "message": "no JSON", "source": "a.jsonl",
 "line": 7}]}"""
+PREVIEW = {
+    "source": "a.jsonl",
+    "line": 1,
+    "text": "[INST]\r\nsay \x1b[2J[/INST] ok</s>",
+    "tokens": 9,
+    "trained": [[24, 30]],
+    "trained_tokens": 2,
+    "truncated": False,
+}
 
 
 def main() -> int:
@@ -98,6 +107,12 @@ def _wait_for_go(go: Path) -> None:
         time.sleep(0.02)
 
 
+def _wait_for_stop(commands: CommandReader) -> None:
+    deadline = time.monotonic() + 60
+    while not commands.poll() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def _prepare(run: Run, log: EventLog, commands: CommandReader) -> int:
     log.write(PhaseEvent(phase=Phase.LOADING_DATASET))
     if os.environ.get("FAKE") == "impossible":
@@ -107,8 +122,15 @@ def _prepare(run: Run, log: EventLog, commands: CommandReader) -> int:
         log.write(FinishedEvent(status="stopped"))
         Path(os.environ["FAKE_GO"]).with_suffix(".stopped").touch()
         return 130
+    if os.environ.get("FAKE") == "reads":
+        log.write(ProgressEvent(what="reading", done=3, total=96, unit="rows"))
+        _wait_for_stop(commands)
+        log.write(FinishedEvent(status="stopped"))
+        Path(os.environ["FAKE_GO"]).with_suffix(".stopped").touch()
+        return 130
     run.data.mkdir()
     (run.data / "report.json").write_text(REPORT)
+    (run.data / "preview.jsonl").write_text(json.dumps(PREVIEW) + "\n")
     log.write(FinishedEvent(status="completed"))
     return 0
 

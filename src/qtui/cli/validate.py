@@ -6,22 +6,12 @@ workspace: what is shown here is what training would train on, and nothing of it
 
 from __future__ import annotations
 
-import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtui.cli import fit
 from qtui.cli.output import Output, Styled
-from qtui.errors import (
-    EXIT_DONE,
-    EXIT_IMPOSSIBLE,
-    GateError,
-    ImpossibleError,
-    InputError,
-    QtuiError,
-    StoppedError,
-)
+from qtui.errors import EXIT_DONE, EXIT_IMPOSSIBLE
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -30,13 +20,13 @@ if TYPE_CHECKING:
     from qtui.config.models import FineTuneConfig
     from qtui.runs.folder import Run
 
-_TRAIN_EXTRA = ("torch", "transformers", "datasets", "trl", "peft")
 _PIP = "bash scripts/setup.sh in the checkout, or pip install '.[train]', adds them"
 
 
 def validate(arguments: Namespace, out: Output) -> int:
     """`validate`: ends with 2 for what is wrong in run file or data, 4 for what is too big."""
     from qtui.config.load import load_with_sources, resolve_dict
+    from qtui.runs import prepare
     from qtui.system.fit import examine
 
     loaded = load_with_sources(
@@ -48,7 +38,7 @@ def validate(arguments: Namespace, out: Output) -> int:
         if arguments.verbose:
             _sources(loaded, out)
     report, unchecked = None, ""
-    missing = [name for name in _TRAIN_EXTRA if find_spec(name) is None]
+    missing = prepare.missing()
     if arguments.no_data:
         unchecked = "not checked, as asked with --no-data"
     elif missing:
@@ -97,55 +87,16 @@ def _sources(loaded: Loaded, out: Output) -> None:
 
 def _prepare(config: FineTuneConfig, out: Output) -> dict[str, Any]:
     """Let a worker read the data; returns its report. Raises what it says is wrong."""
-    import msgspec
-
     from qtui.cli.follow import follow
-    from qtui.config.load import resolve_dict
-    from qtui.runs import folder, launch, series
-    from qtui.runs.events import FailedEvent
-    from qtui.runs.lock import is_held
+    from qtui.runs import launch, prepare
 
-    with tempfile.TemporaryDirectory(prefix="qtui-validate-") as place:
-        run = folder.create(
-            Path(place), kind="prepare", config=resolve_dict(config), command=["qtui", "validate"]
-        )
-        try:
-            launch.launch(run)
-            if out.json:
-                launch.wait(run)
-            else:
-                follow(run, out, write=lambda *_: None)
-        except BaseException as error:
-            # Nobody would ever look at this run again. After Ctrl-C it may be about to start.
-            if isinstance(error, KeyboardInterrupt) or is_held(run.lock):
-                _stop(run)
-            raise
-        end = series.load(run).end
-        if isinstance(end, FailedEvent):
-            raise _kind(end.exit_code)(f"data: {end.message}", remedy=end.remedy)
-        try:
-            text = (run.data / "report.json").read_bytes()
-        except FileNotFoundError as error:
-            raise QtuiError(
-                "the worker ended without a report on the data", remedy="qtui doctor"
-            ) from error
-        report: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
-        return report
+    def attend(run: Run) -> None:
+        if out.json:
+            launch.wait(run)
+        else:
+            follow(run, out, write=lambda *_: None)
 
-
-def _stop(run: Run) -> None:
-    """Stop a worker, also one that has not come to life yet or is just leaving."""
-    from qtui.runs import commands, launch
-    from qtui.runs.events import Stop
-
-    commands.append(run.commands, Stop(save=False))
-    launch.wait(run, timeout=10)
-
-
-def _kind(exit_code: int) -> type[QtuiError]:
-    """The error that ends this command as the worker ended."""
-    kinds = (InputError, GateError, ImpossibleError, StoppedError)
-    return next((kind for kind in kinds if kind.exit_code == exit_code), QtuiError)
+    return prepare.prepare(config, command=["qtui", "validate"], attend=attend).report
 
 
 def _data(report: dict[str, Any], out: Output) -> None:

@@ -16,7 +16,7 @@ from qtui.errors import InputError
 from qtui.system import host
 from qtui.system.disk_need import DiskNeed, disk_needed
 from qtui.system.estimate import Estimate, decide_checkpointing, estimate
-from qtui.system.gpu import read_once
+from qtui.system.gpu import Snapshot, read_once
 from qtui.system.shapes import shape_of
 from qtui.system.sizes import size
 from qtui.system.verdict import Verdict, verdict
@@ -65,14 +65,23 @@ class Fit:
         }
 
 
-def examine(config: FineTuneConfig, workspace: Path, *, device: str | None = None) -> Fit:
+def examine(
+    config: FineTuneConfig,
+    workspace: Path,
+    *,
+    device: str | None = None,
+    gpus: Snapshot | None = None,
+) -> Fit:
     """Reckon what `config` needs on `device` (cuda or cpu; none: as the run file says) and has.
 
+    `gpus` are the GPUs as they were read a moment ago; without them they are read now.
     `gradient_checkpointing: auto` is decided as the worker will decide it. Never raises for a
     model that cannot be reckoned with: `unknown` says why.
     """
     wanted = config.training.device
-    free = _free_on_gpu(wanted) if device != "cpu" and wanted != "cpu" else None
+    free = None
+    if device != "cpu" and wanted != "cpu":
+        free = _free_on_gpu(wanted, read_once() if gpus is None else gpus)
     if device is None:
         device = "cuda" if wanted.startswith("cuda") or free is not None else "cpu"
     if device == "cpu":
@@ -89,10 +98,10 @@ def examine(config: FineTuneConfig, workspace: Path, *, device: str | None = Non
     return Fit(device, needed, judged, free, disk, disk_free)
 
 
-def _free_on_gpu(device: str) -> int | None:
+def _free_on_gpu(device: str, gpus: Snapshot) -> int | None:
     """Bytes free on the GPU that a run would take: the one named, else the one with most."""
     free: dict[int, int] = {}
-    for card in read_once().gpus:
+    for card in gpus.gpus:
         parts = [(card.cuda_index.value, card.memory_free.value)]
         parts += [(mig.cuda_index, mig.memory_free.value) for mig in card.mig_instances]
         free |= {index: left for index, left in parts if index is not None and left is not None}
