@@ -43,7 +43,9 @@ def test_an_evaluation_is_no_slow_step_and_is_spread_over_the_steps() -> None:
     pace.take(PhaseEvent(time=0, phase=Phase.TRAINING))
     now = trained(0, 20, pace=pace)
     pace.take(PhaseEvent(time=now, phase=Phase.EVALUATING))
-    assert pace.progress is not None
+    for done in (10, 20):
+        pace.take(ProgressEvent(time=now + done, what="evaluate", done=done, total=60, unit="rows"))
+    assert pace.left() == 40
     pace.take(PhaseEvent(time=now + 60, phase=Phase.TRAINING))
     pace.take(ProgressEvent(time=now + 62, what="train", done=21, total=100))
     # 79 steps of two seconds, and 60 s of evaluation for each 21 steps

@@ -26,24 +26,30 @@ TURNS = frozenset({Phase.TRAINING, Phase.EVALUATING})
 """Training and evaluating take turns: what is counted goes on over the change."""
 
 
+class _Count:
+    """One thing that is counted: its newest report and the stretch over which speed is measured."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.reports: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+        self.spread = 0.0  # seconds of the evaluations after the first step
+        self.newest: ProgressEvent | None = None
+
+
 class Pace:
     """Where a run stands on its way, by `take`.
 
     Attributes (read-only to others): `phase` and `detail` of what goes on (none before the first
-    sign of life), `since` (Unix seconds at which it began), `progress` (the newest count of the
-    activity that goes on, or none), `ended`.
+    sign of life), `since` (Unix seconds at which it began), `ended`.
     """
 
     def __init__(self) -> None:
         self.phase: Phase | None = None
         self.detail = ""
         self.since = 0.0
-        self.progress: ProgressEvent | None = None
         self.ended = False
-        self._reports: deque[tuple[float, int]] = deque(maxlen=WINDOW)
-        self._first = 0  # what was done when this counting began
-        self._paused = 0.0  # seconds evaluated since the counting began
-        self._spread = 0.0  # the same without what came before the first step
+        self._counts: dict[str, _Count] = {}
+        self._paused = 0.0  # seconds of all evaluations that are over
         self._past = 0.0  # seconds of the lives before this one
         self._born: float | None = None
         self._seen = 0.0
@@ -55,7 +61,7 @@ class Pace:
         elif type(event) is PhaseEvent:
             self._enter(event)
         elif isinstance(event, ResumedEvent):
-            self._begin_counting()
+            self._counts.clear()
             self.ended = False
         elif isinstance(event, FinishedEvent | FailedEvent):
             self.ended = True
@@ -65,17 +71,24 @@ class Pace:
             self._born = event.time
         self._seen = event.time
 
+    @property
+    def progress(self) -> ProgressEvent | None:
+        """The newest report of what is counted now; none while nothing is."""
+        return self._now.newest if self._counts else None
+
+    @property
+    def _now(self) -> _Count:
+        return next(reversed(self._counts.values()))
+
     def left(self) -> float | None:
         """Seconds until what is counted is done; `None` while that cannot be told."""
         progress = self.progress
-        if progress is None or not progress.total or len(self._reports) < 2:
+        if progress is None or not progress.total or len(self._now.reports) < 2:
             return None
-        (start, first), (end, last) = self._reports[0], self._reports[-1]
+        (start, first), (end, last) = self._now.reports[0], self._now.reports[-1]
         if last <= first or end <= start:
             return None
-        each = (end - start) / (last - first)
-        if last > self._first:
-            each += self._spread / (last - self._first)
+        each = (end - start) / (last - first) + self._now.spread / (last - self._now.first)
         return max(progress.total - progress.done, 0) * each
 
     def lived(self, now: float | None = None) -> float:
@@ -87,29 +100,29 @@ class Pace:
         return self._past + until - self._born
 
     def _count(self, event: ProgressEvent) -> None:
-        known = self.progress
-        if known is None or event.what != known.what:
-            self._begin_counting()
-            self._first = event.done
-        self.progress = event
-        self._reports.append((event.time - self._paused, event.done))
+        count = self._counts.get(event.what)
+        if count is None:
+            if self.phase is not Phase.EVALUATING:  # which counts something of its own meanwhile
+                self._counts.clear()
+            count = self._counts[event.what] = _Count(event.done)
+        count.newest = event
+        count.reports.append((event.time - self._paused, event.done))
 
     def _enter(self, event: PhaseEvent) -> None:
         if event.phase is Phase.INITIALIZING and self._born is not None:
             self._past += self._seen - self._born  # nobody worked between two lives
             self._born = event.time
         if not (event.phase in TURNS and self.phase in TURNS):
-            self._begin_counting()
+            self._counts.clear()
         elif self.phase is Phase.EVALUATING and event.phase is not Phase.EVALUATING:
-            took = max(event.time - self.since, 0.0)
-            self._paused += took
-            if self._reports and self._reports[-1][1] > self._first:
-                self._spread += took
+            self._evaluated(max(event.time - self.since, 0.0))
         self.phase, self.detail, self.since = event.phase, event.detail, event.time
         self.ended = False
 
-    def _begin_counting(self) -> None:
-        self.progress = None
-        self._reports.clear()
-        self._first = 0
-        self._paused = self._spread = 0.0
+    def _evaluated(self, seconds: float) -> None:
+        self._paused += seconds
+        while len(self._counts) > 1:
+            self._counts.popitem()
+        for count in self._counts.values():
+            if count.newest is not None and count.newest.done > count.first:
+                count.spread += seconds
