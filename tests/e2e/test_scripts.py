@@ -10,96 +10,20 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pexpect
 import pytest
 
+from tests.e2e.machine import PYTHON, Machine
+from tests.e2e.sshd import Pod
 from tests.tools import need
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
-PYTHON = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
-"""The Python under this environment: system packages are its own, as on a pod."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A PATH of its own (`bin`), and room for a home, a volume and an environment (`path`)."""
-
-    path: Path
-
-    @property
-    def bin(self) -> Path:
-        return self.path / "bin"
-
-    def program(self, name: str, body: str) -> Path:
-        """Put a shell program `name` on this machine's PATH."""
-        file = self.bin / name
-        file.write_text(f"#!/bin/bash\n{body}\n", encoding="utf-8")
-        file.chmod(0o755)
-        return file
-
-    def python(self, name: str, *, torch: str | None = None, gpu: bool = True) -> Path:
-        """Put a real Python on PATH; with `torch`, one whose own torch says it is that version."""
-        site = self.path / f"site-{name}"
-        if torch is not None:
-            (site / "torch").mkdir(parents=True)
-            works = "def zeros(*a, device): return _One()" if gpu else "zeros = None"
-            (site / "torch" / "__init__.py").write_text(
-                "class _One:\n"
-                "    def __add__(self, other): return self\n"
-                "    def item(self): return 1.0\n"
-                f"{works}\n"
-            )
-            metadata = site / f"torch-{torch}.dist-info"
-            metadata.mkdir()
-            (metadata / "METADATA").write_text(
-                f"Metadata-Version: 2.1\nName: torch\nVersion: {torch}\n"
-            )
-        return self.program(name, f'PYTHONPATH={site} exec {PYTHON} "$@"')
-
-    def gpu(self) -> None:
-        """Give it a driver that lists one GPU."""
-        self.program("nvidia-smi", 'echo "GPU 0: NVIDIA Test (UUID: GPU-0)"')
-
-    def run(
-        self, *command: str | Path, cwd: Path | None = None, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run `command` with this machine's PATH and nothing of ours in the environment."""
-        return subprocess.run(
-            ["bash", *map(str, command)],
-            cwd=cwd or self.path,
-            env={"PATH": str(self.bin), "HOME": str(self.path), "LC_ALL": "C.UTF-8"} | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    """A machine with the ordinary programs, and neither Python nor GPU."""
-    made = Machine(tmp_path)
-    made.bin.mkdir()
-    wanted = (
-        "bash sh cat sed awk df dirname basename ls cksum tail head cut tr grep mkdir mv rm env"
-    )
-    for name in [*wanted.split(), "git", "tar", "gzip", "flock", "setsid", "nohup", "mountpoint"]:
-        path = shutil.which(name)
-        if path is not None:
-            (made.bin / name).symlink_to(path)
-    return made
-
-
 SETUP = ROOT / "scripts" / "setup.sh"
 QUICKSTART = ROOT / "scripts" / "quickstart.sh"
 RUNPOD = ROOT / "scripts" / "runpod.sh"
@@ -312,75 +236,19 @@ def test_test_sh_runs_every_check_and_says_which_failed(machine: Machine) -> Non
 # ---- a pod ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Pod:
-    """A real sshd on loopback: log in with `key` at `port`."""
-
-    port: int
-    key: Path
-
-    def runpod(
-        self, *arguments: str | Path, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """scripts/runpod.sh as a laptop runs it."""
-        return subprocess.run(
-            ["bash", RUNPOD, *self.login, *arguments],
-            env=os.environ | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    @property
-    def login(self) -> list[str]:
-        user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True)
-        return [
-            "ssh", f"{user.stdout.strip()}@127.0.0.1", "-p", str(self.port), "-i", str(self.key),
-            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-            "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR",
-        ]  # fmt: skip
-
-
-@pytest.fixture
-def pod(machine: Machine) -> Iterator[Pod]:
-    """sshd with a host key and a user key of its own; its sessions have the machine's PATH."""
-    sshd, keygen = need("sshd"), need("ssh-keygen")
-    need("ssh")
-    folder = machine.path / "ssh"
-    folder.mkdir()
-    for name in ("host", "user"):
-        subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    shutil.copy(folder / "user.pub", folder / "authorized_keys")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (folder / "config").write_text(
-        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nPidFile none\n"
-        f"AuthorizedKeysFile {folder}/authorized_keys\nUsePAM no\nStrictModes no\n"
-        "PasswordAuthentication no\nPermitRootLogin yes\n"
-        f"SetEnv PATH={machine.bin} HOME={machine.path} LC_ALL=C.UTF-8 "
-        f"TMUX_TMPDIR={machine.path}\n"
+def runpod(
+    pod: Pod, *arguments: str | Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """scripts/runpod.sh as a laptop runs it."""
+    return subprocess.run(
+        ["bash", RUNPOD, *pod.login, *arguments],
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # privilege separation wants it
-    server = subprocess.Popen(
-        [sshd, "-D", "-e", "-f", folder / "config"], stderr=subprocess.PIPE, text=True
-    )
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            assert server.poll() is None, server.stderr.read() if server.stderr else ""
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert time.monotonic() < deadline, "sshd does not listen"
-            time.sleep(0.05)
-        yield Pod(port, folder / "user")
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
 
 
 def test_a_pod_is_served_over_ssh(pod: Pod, machine: Machine) -> None:
@@ -390,7 +258,7 @@ def test_a_pod_is_served_over_ssh(pod: Pod, machine: Machine) -> None:
     volume.mkdir()
     (machine.path / "notes.txt").write_text("not ours")
 
-    ran = pod.runpod("--volume", volume, "--dry-run")
+    ran = runpod(pod, "--volume", volume, "--dry-run")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert f"2.12.0+cu130 of {machine.bin}/python3, which works" in ran.stdout
@@ -412,10 +280,10 @@ def test_the_job_on_a_pod_passes_its_exit_code_on(pod: Pod, machine: Machine) ->
     machine.python("python3")  # and no GPU
     volume = machine.path / "volume"
     volume.mkdir()
-    ran = pod.runpod("--volume", volume, "--dry-run")
+    ran = runpod(pod, "--volume", volume, "--dry-run")
     assert ran.returncode == 4, ran.stdout + ran.stderr
     assert "needs an NVIDIA GPU" in ran.stdout
-    again = pod.runpod("--volume", volume, "--dry-run", "--builtin")
+    again = runpod(pod, "--volume", volume, "--dry-run", "--builtin")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "quickstart --workspace" in again.stdout
 
