@@ -48,7 +48,8 @@ class History:
     `progress` (what -> latest `ProgressEvent`), `samples`, `checkpoints`, `artifacts`, `alerts`,
     `logs`, `resumes`, `overrides` (key -> `Override` in force), `end` (`finished` or `failed`, none
     while the run goes on), `step`, `epoch`, `epochs` (steps and epochs), `started` and `updated`
-    (Unix seconds of the first and last event), `events` (count), `pace` (speed and time left),
+    (Unix seconds of the first and last event), `events` (count), `revision` (changes
+    whenever a series did anything but grow at its end), `pace` (speed and time left),
     `told` (all that happened, for a log to show: every event but progress and the metrics of
     training; what a resume takes back stays in it, because it did happen).
     """
@@ -71,6 +72,7 @@ class History:
         self.started: float | None = None
         self.updated: float | None = None
         self.events = 0
+        self.revision = 0
         self.pace = Pace()
         self.told: list[AnyEvent] = []
         self._series: dict[str, Series] = {}
@@ -102,6 +104,7 @@ class History:
                         known = series[name] = ([], [])
                     if known[0] and step <= known[0][-1]:
                         _put(known, step, value)
+                        self.revision += 1
                     else:  # nearly always, and a million times over
                         known[0].append(step)
                         known[1].append(value)
@@ -151,6 +154,7 @@ class History:
         From 0 on all is done again, also what comes before the first step.
         """
         last = step if step > 0 else -1
+        self.revision += 1
         for steps, values in (*self._series.values(), self.epochs):
             keep = bisect_right(steps, last)
             del steps[keep:], values[keep:]

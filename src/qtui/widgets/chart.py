@@ -1,0 +1,234 @@
+"""A chart of one or more curves that sends only the cells which changed.
+
+`show` gives it its curves and may be called as often as something is new; `view` says how it is
+looked at. Every drawing is compared with the last one cell by cell. A chart that is not on screen
+draws nothing; it catches up when it is shown again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from qtui.widgets import chart_view
+from qtui.widgets.chart_drawing import ChartCurve, Drawing, Row, draw, seen
+from qtui.widgets.chart_view import ChartView
+
+__all__ = ["Chart", "ChartCurve", "ChartView"]
+
+_APART = 8
+"""Unchanged cells between two changed ones that are cheaper sent than jumped over."""
+
+
+class Chart(Widget):
+    """Curves over steps, with axes and a line of labels and values above."""
+
+    DEFAULT_CSS = """
+    Chart { width: 1fr; height: 1fr; }
+    Chart > .chart--text { color: $foreground; }
+    Chart > .chart--muted { color: $text-muted; }
+    Chart > .chart--axis { color: $text-muted; }
+    Chart > .chart--crosshair { color: $text-muted; }
+    Chart > .chart--gap { color: $error; text-style: bold; }
+    Chart > .chart--raw { color: $text-disabled; }
+    Chart > .chart--curve-0 { color: $accent; }
+    Chart > .chart--curve-1 { color: $warning; }
+    Chart > .chart--curve-2 { color: $success; }
+    Chart > .chart--curve-3 { color: $secondary; }
+    Chart > .chart--curve-4 { color: $error; }
+    Chart > .chart--curve-5 { color: $primary; }
+    """
+    # In the order of the style numbers of `chart_drawing`.
+    _STYLE_NAMES = (
+        *("chart--text", "chart--muted", "chart--axis", "chart--crosshair"),
+        *("chart--gap", "chart--raw"),
+        *(f"chart--curve-{number}" for number in range(6)),
+    )
+    COMPONENT_CLASSES = set(_STYLE_NAMES)
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._curves: tuple[ChartCurve, ...] = ()
+        self._planned: int | None = None
+        self._view = ChartView()
+        self._drawing = Drawing([])
+        self._drawn_for: tuple[int, int, bool] | None = None
+        self._stale = True
+        self._looks: list[Style] = []
+        self.drawings = 0
+        """How often it was drawn."""
+        self.cells_sent = 0
+        """Cells that were refreshed because they changed."""
+
+    # -- what is shown -------------------------------------------------------------------------
+
+    def show(self, curves: Sequence[ChartCurve], *, planned: int | None) -> None:
+        """Show `curves` over the steps from 0 to `planned` (none: as far as they go).
+
+        To be called again after their pyramids took up something new.
+        """
+        self._curves = tuple(curves)
+        self._planned = planned
+        self._changed()
+
+    @property
+    def curves(self) -> tuple[ChartCurve, ...]:
+        return self._curves
+
+    @property
+    def view(self) -> ChartView:
+        """How the chart is looked at."""
+        return self._view
+
+    @view.setter
+    def view(self, view: ChartView) -> None:
+        if view != self._view:
+            self._view = view
+            self._changed()
+
+    @property
+    def last(self) -> int | None:
+        """The newest step of all curves."""
+        lasts = [c.pyramid.last for c in self._curves if c.pyramid.last is not None]
+        return max(lasts, default=None)
+
+    def at_crosshair(self) -> list[tuple[str, int, float | None]]:
+        """Label, step and value of each curve at the crosshair, or at its last step before."""
+        if self._view.crosshair is None:
+            return []
+        found = []
+        for curve in self._curves:
+            pyramid = seen(curve, self._view)
+            if (point := pyramid.at(self._view.crosshair)) is not None:
+                found.append((curve.label, *point))
+        return found
+
+    # -- looking -------------------------------------------------------------------------------
+
+    def zoom(self, factor: float) -> None:
+        """Show `factor` times as many steps: below 1 nearer, above 1 wider."""
+        self.view = chart_view.zoom(self._view, factor, self._planned, self.last)
+
+    def pan(self, share: float) -> None:
+        """Go on by a share of the width; below 0 back."""
+        self.view = chart_view.pan(self._view, share, self._planned, self.last)
+
+    def move_crosshair(self, columns: int) -> None:
+        """Move the crosshair by cells; the first call puts it on the newest step."""
+        across = max(self.size.width - 8, 1)
+        self.view = chart_view.move_crosshair(self._view, columns, across, self._planned, self.last)
+
+    # -- drawing -------------------------------------------------------------------------------
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it is not on screen: hidden, or on a screen that is not shown."""
+        return not (self.is_attached and self.screen.is_current and self.is_on_screen)
+
+    def _changed(self) -> None:
+        self._stale = True
+        if not self.is_parked:
+            self._redraw()
+
+    def _redraw(self) -> None:
+        """Draw, and refresh the cells that differ from the last drawing."""
+        before = self._drawing
+        same_size = self._draw()
+        if not same_size:
+            self.refresh()
+            return
+        regions = [
+            Region(start, y, end - start, 1)
+            for y, (old, new) in enumerate(zip(before.rows, self._drawing.rows, strict=True))
+            for start, end in changes(old, new)
+        ]
+        if regions:
+            self.cells_sent += sum(region.width for region in regions)
+            self.refresh(*regions)
+
+    def _draw(self) -> bool:
+        """Draw; return whether the last drawing was of the same size and kind."""
+        kind = (self.size.width, self.size.height, bool(getattr(self.app, "unicode", True)))
+        width, height, unicode = kind
+        before = self._drawing.scale
+        self._drawing = draw(
+            self._curves,
+            self._view,
+            self._planned,
+            width,
+            height,
+            unicode=unicode,
+            before=before,
+        )
+        self.drawings += 1
+        self._stale = False
+        same, self._drawn_for = kind == self._drawn_for, kind
+        return same
+
+    def on_show(self) -> None:
+        if self._stale:
+            self._redraw()
+
+    def on_resize(self) -> None:
+        if self._drawn_for is not None and self._drawn_for[:2] != self.size:
+            self._stale = True
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._looks = []
+
+    def render_line(self, y: int) -> Strip:
+        """A line of the last drawing; drawn now when something changed while it was hidden."""
+        if self._stale:
+            self._redraw()
+        if y >= len(self._drawing.rows):
+            return Strip.blank(self.size.width, self.rich_style)
+        if not self._looks:
+            self._looks = [self.get_component_rich_style(name) for name in self._STYLE_NAMES]
+        row = self._drawing.rows[y]
+        return Strip(_segments(row, self._looks), len(row.signs))
+
+
+def _segments(row: Row, looks: Sequence[Style]) -> list[Segment]:
+    """Cells of one style together."""
+    segments = []
+    start = 0
+    styles = row.styles
+    for at in range(1, len(styles) + 1):
+        if at == len(styles) or styles[at] != styles[start]:
+            segments.append(Segment("".join(row.signs[start:at]), looks[styles[start]]))
+            start = at
+    return segments
+
+
+def changes(old: Row, new: Row) -> list[tuple[int, int]]:
+    """The runs of cells (start, end) in which two rows of a length differ.
+
+    Runs that lie close together count as one; a row with wide characters is taken whole, because
+    half of one cannot be sent.
+    """
+    if old.signs == new.signs and old.styles == new.styles:
+        return []
+    if "" in old.signs or "" in new.signs:
+        return [(0, len(new.signs))]
+    runs: list[tuple[int, int]] = []
+    for at, (a, b, c, d) in enumerate(
+        zip(old.signs, new.signs, old.styles, new.styles, strict=True)
+    ):
+        if a != b or (c != d and b != " "):
+            if runs and at - runs[-1][1] <= _APART:
+                runs[-1] = (runs[-1][0], at + 1)
+            else:
+                runs.append((at, at + 1))
+    return runs
