@@ -6,9 +6,13 @@ was written to the terminal is kept in `sent`, byte for byte.
 
 from __future__ import annotations
 
+import fcntl
 import os
-import signal
+import select
+import struct
+import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +21,6 @@ from typing import Self
 
 import psutil
 import pyte
-from ptyprocess import PtyProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60.0
@@ -84,13 +87,20 @@ class Terminal:
         self._screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
-        self._process = PtyProcess.spawn(
+        self._fd, program_end = os.openpty()
+        self._set_size(*size)
+        self._process = subprocess.Popen(
             list(command),
-            cwd=str(cwd),
+            cwd=cwd,
             env=environment(cwd, env),
-            dimensions=(size[1], size[0]),
+            stdin=program_end,
+            stdout=program_end,
+            stderr=program_end,
+            start_new_session=True,
+            preexec_fn=_own_terminal,
         )
-        self._stop_r, self._stop_w = os.pipe()
+        os.close(program_end)
+        self._stop_read, self._stop_write = os.pipe()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -99,21 +109,18 @@ class Terminal:
         return self._process.pid
 
     def _read(self) -> None:
-        import select
-
         while True:
-            ready, _, _ = select.select([self._process.fd, self._stop_r], [], [])
-            if self._stop_r in ready:
+            ready, _, _ = select.select([self._fd, self._stop_read], [], [])
+            if self._stop_read in ready:
                 return
             try:
-                data = os.read(self._process.fd, 65536)
+                data = os.read(self._fd, 65536)
             except OSError:  # the last program on this terminal is gone
-                return
-            if not data:
                 return
             with self._lock:
                 self.sent += data
-                self._stream.feed(data)
+                # The emulator takes the end of kitty's keyboard protocol for a letter.
+                self._stream.feed(data.replace(b"\x1b[<u", b""))
 
     @property
     def text(self) -> str:
@@ -128,7 +135,7 @@ class Terminal:
     def press(self, *keys: str) -> None:
         """Press keys one after the other; a text of several characters is typed."""
         for name in keys:
-            os.write(self._process.fd, key(name).encode())
+            os.write(self._fd, key(name).encode())
 
     def until(
         self, wanted: str | Callable[[], object], seconds: float = SECONDS, *, alive: bool = True
@@ -144,52 +151,52 @@ class Terminal:
 
     @property
     def alive(self) -> bool:
-        return self._process.isalive()
+        return self._process.poll() is None
 
     def resize(self, columns: int, rows: int) -> None:
         with self._lock:
             self._screen.resize(rows, columns)
-        self._process.setwinsize(rows, columns)
+        self._set_size(columns, rows)
+
+    def _set_size(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        self._process.send_signal(number)
 
     def close_window(self) -> None:
-        """What happens when somebody closes the terminal's window: the master side goes away."""
-        self._end_reader()
-        os.close(self._process.fd)
-        self._process.fd = -1
+        """What happens when somebody closes the terminal's window: its end goes away."""
+        if self._fd >= 0:
+            os.write(self._stop_write, b"x")
+            self._reader.join(SECONDS)
+            os.close(self._fd)
+            self._fd = -1
 
     def wait(self, seconds: float = SECONDS) -> int:
         """The exit code of the program, negative for a signal, once it has ended."""
-        deadline = time.monotonic() + seconds
-        while self._process.isalive():
-            assert time.monotonic() < deadline, f"it does not end; it shows\n{self.text}"
-            time.sleep(0.02)
-        if self._process.exitstatus is not None:
-            return int(self._process.exitstatus)
-        return -int(self._process.signalstatus or 0)
-
-    def _end_reader(self) -> None:
-        os.write(self._stop_w, b"x")
-        self._reader.join(10)
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not end; it shows\n{self.text}") from None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.isalive():
+        if self.alive:
             for child in psutil.Process(self.pid).children(recursive=True):
                 if _in_session(child.pid, self.pid):
                     child.kill()
-            self.signal(signal.SIGKILL)
-            self.wait()
-        if self._process.fd >= 0:
-            self._end_reader()
-            os.close(self._process.fd)
-            self._process.fd = -1
-        os.close(self._stop_r)
-        os.close(self._stop_w)
+            self._process.kill()
+            self._process.wait()
+        self.close_window()
+        os.close(self._stop_read)
+        os.close(self._stop_write)
+
+
+def _own_terminal() -> None:
+    """In the new process: make its standard input the terminal that controls it."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _in_session(pid: int, session: int) -> bool:
