@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
 
+from qtui.reading import MachineRead
 from qtui.widgets.key_bar import KeyBar
 from qtui.widgets.top_bar import TopBar
 
@@ -36,3 +37,12 @@ class Frame(Screen[None]):
     def qtui(self) -> QtuiApp:
         """The application, by its own type."""
         return cast("QtuiApp", self.app)
+
+    # Textual calls the handlers of every class of a screen, each by its own name: a subclass
+    # that has these too need not call them.
+    def on_screen_resume(self) -> None:
+        if self.qtui.machine is not None:
+            self.query_one(TopBar).gpu = self.qtui.machine.gpu_text
+
+    def on_machine_read(self, message: MachineRead) -> None:
+        self.query_one(TopBar).gpu = message.gpu_text
