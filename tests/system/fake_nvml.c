@@ -127,6 +127,10 @@ int nvmlDeviceGetTemperature(device *d, unsigned int sensor, unsigned int *t) {
     *t = 61;
     return sensor ? INVALID : check(d, 1);
 }
+int nvmlDeviceGetTemperatureThreshold(device *d, unsigned int kind, unsigned int *t) {
+    *t = 92;
+    return kind == 1 ? check(d, 1) : INVALID; /* 1: where it slows itself down */
+}
 int nvmlDeviceGetClockInfo(device *d, unsigned int type, unsigned int *mhz) {
     *mhz = type == 1 ? 1980 : type == 2 ? 3201 : 0;
     return check(d, 1);

@@ -95,7 +95,7 @@ def test_a_healthy_gpu_is_read_whole(driver):
     assert (gpu.utilisation.value, gpu.memory_utilisation.value) == (87, 41)
     assert gpu.power.value == pytest.approx(512.345)
     assert gpu.power_limit.value == 700
-    assert gpu.temperature.value == 61
+    assert (gpu.temperature.value, gpu.slowdown_temperature.value) == (61, 92)
     assert (gpu.clock.value, gpu.clock_max.value, gpu.memory_clock.value) == (1980, 1995, 3201)
     assert gpu.fan == Reading(None, "not supported on this card")
     assert gpu.mig.value is False

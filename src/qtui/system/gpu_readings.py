@@ -74,6 +74,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     power: Reading[float] = Reading()
     power_limit: Reading[float] = Reading()
     temperature: Reading[int] = Reading()
+    slowdown_temperature: Reading[int] = Reading()
+    """At which the card begins to slow itself down."""
     clock: Reading[int] = Reading()
     clock_max: Reading[int] = Reading()
     memory_clock: Reading[int] = Reading()

@@ -161,6 +161,11 @@ def _gpu(nvml: Any, index: int) -> Gpu:
         power=ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
         power_limit=ask(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
         temperature=ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+        slowdown_temperature=ask(
+            lambda: nvml.nvmlDeviceGetTemperatureThreshold(
+                handle, nvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
+            )
+        ),
         clock=ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
         clock_max=ask(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)),
         memory_clock=ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
@@ -188,6 +193,7 @@ def _silent(index: int, why: str, *, uuid: Reading[str] | None = None) -> Gpu:
         power=missing,
         power_limit=missing,
         temperature=missing,
+        slowdown_temperature=missing,
         clock=missing,
         clock_max=missing,
         memory_clock=missing,
