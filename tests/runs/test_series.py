@@ -157,3 +157,61 @@ def test_overrides_in_force_and_since_when() -> None:
     history.feed([ResumedEvent(step=40, overrides={batch: 1, "training.report_to": ["wandb"]})])
     assert history.overrides[batch] == Override(1, 40)
     assert history.overrides["training.report_to"] == Override(["wandb"], 40)
+
+
+def test_a_revision_says_when_a_series_did_more_than_grow() -> None:
+    history = fed(*(metrics(step) for step in range(1, 6)))
+    assert history.revision == 0
+    history.feed([metrics(6), metrics(6, eval_loss=1.0)])
+    again = history.revision
+    assert again > 0  # `loss` of step 6 was put in place of the other
+    history.feed([MetricsEvent(step=7, values={"eval_loss": 1.0}), metrics(7)])
+    assert history.revision == again
+    history.feed([ResumedEvent(step=3)])
+    assert history.revision > again
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(
+                st.integers(0, 6), st.sampled_from(("loss", "loss eval_loss", "lr loss", ""))
+            ),
+            st.integers(0, 6),  # the step that a resume goes back to
+        )
+    ),
+    st.lists(st.integers(1, 5)),
+)
+def test_columns_at_once_give_what_values_one_by_one_give(
+    script: list[tuple[int, str] | int], sizes: list[int]
+) -> None:
+    events: list[AnyEvent] = [
+        ResumedEvent(step=item)
+        if isinstance(item, int)
+        else MetricsEvent(
+            step=item[0],
+            epoch=at / 2 if at % 3 else None,
+            values={name: float(at) for name in item[1].split()},
+        )
+        for at, item in enumerate(script)
+    ]
+    expected: dict[str, dict[int, float | None]] = {}
+    for event in events:
+        if isinstance(event, ResumedEvent):
+            last = event.step or -1
+            for name in list(expected):
+                expected[name] = {s: v for s, v in expected[name].items() if s <= last}
+                if not expected[name]:
+                    del expected[name]
+        elif isinstance(event, MetricsEvent):
+            for name, value in event.values.items():
+                expected.setdefault(name, {})[event.step] = value
+    history = History()
+    for size in sizes:
+        history.feed(events[:size])
+        events = events[size:]
+    history.feed(events)
+    assert set(history.names()) == set(expected)
+    for name, points in expected.items():
+        steps = sorted(points)
+        assert history.metric(name) == (steps, [points[step] for step in steps])

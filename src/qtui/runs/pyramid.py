@@ -20,10 +20,12 @@ from qtui.runs.smoothing import smooth
 
 BLOCK = 64
 _SAMPLE = 1024  # values that stand for all when percentiles are asked for
+_ANSWERS = 4
 _SMOOTHINGS = 4  # smoothed copies kept for going to and fro between them
 
 Column = tuple[float, float]
 """Least and greatest value of a column."""
+_Answer = tuple[int, list[int], list[Column | None]]
 
 
 class Pyramid:
@@ -39,6 +41,9 @@ class Pyramid:
         self._gap_steps: list[int] = []
         self._revision: int | None = None
         self._smoothed: dict[float, Pyramid] = {}
+        # The last answers of `columns`: points known then, where each column begins, and what
+        # came out. A curve that grows changes its last columns only.
+        self._asked: dict[tuple[float, float, int], _Answer] = {}
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -103,6 +108,7 @@ class Pyramid:
             return
         del self._gap_steps[bisect_left(self._gap_steps, self._steps[keep]) :]
         del self._steps[keep:], self._values[keep:]
+        self._asked.clear()
         for lows, highs in zip(self._lows, self._highs, strict=True):
             del lows[keep:], highs[keep:]
             keep //= BLOCK
@@ -138,16 +144,26 @@ class Pyramid:
 
     # -- asking --------------------------------------------------------------------------------
 
-    def columns(self, low: float, high: float, count: int) -> list[Column | None]:
+    def columns(self, low: float, high: float, count: int) -> Sequence[Column | None]:
         """Least and greatest value in each of `count` equal parts of the steps `low` to `high`.
 
         A part is from its left edge up to before its right one; the last has `high` in it, too. A
         part without finite values is `None`.
         """
-        bounds = _bounds(self._steps, low, high, count)
-        return [
-            self._extremes(start, end) if end > start else None for start, end in pairwise(bounds)
-        ]
+        key = (low, high, count)
+        known, bounds, columns = self._asked.pop(key, (0, [], []))
+        if known < len(self) or not bounds:
+            # Up to the column in which the last known point lies, nothing can have changed.
+            same = max(bisect_left(bounds, known) - 1, 0) if bounds else 0
+            bounds = bounds[:same] + _bounds(self._steps, low, high, count, same)
+            columns = columns[:same] + [
+                self._extremes(start, end) if end > start else None
+                for start, end in pairwise(bounds[same:])
+            ]
+        self._asked[key] = (len(self), bounds, columns)  # the last used comes last
+        while len(self._asked) > _ANSWERS:
+            del self._asked[next(iter(self._asked))]
+        return columns
 
     def _extremes(self, start: int, end: int) -> Column | None:
         """Least and greatest of the points from index `start` up to before `end`."""
@@ -197,6 +213,8 @@ class Pyramid:
 
     def gaps(self, low: float, high: float, count: int) -> list[int]:
         """The columns, numbered as in `columns`, that have values which are not finite."""
+        if bisect_left(self._gap_steps, low) == bisect_right(self._gap_steps, high):
+            return []
         bounds = _bounds(self._gap_steps, low, high, count)
         return [n for n, (start, end) in enumerate(pairwise(bounds)) if end > start]
 
@@ -246,13 +264,18 @@ class Pyramid:
         return child
 
 
-def _bounds(steps: Sequence[int], low: float, high: float, count: int) -> list[int]:
-    """The indices at which `count` equal parts of the steps `low` to `high` begin, and the end."""
-    width = (high - low) / count
-    at = bisect_left(steps, low)
+def _bounds(steps: Sequence[int], low: float, high: float, count: int, first: int = 0) -> list[int]:
+    """The indices at which `count` equal parts of the steps `low` to `high` begin, and the end.
+
+    Of the parts only those from number `first` on; `first` may be `count`.
+    """
     end = bisect_right(steps, high)
+    if first == count:
+        return [end]
+    width = (high - low) / count
+    at = bisect_left(steps, low + first * width, 0, end)
     bounds = [at]
-    for number in range(1, count):
+    for number in range(first + 1, count):
         at = bisect_left(steps, low + number * width, at, end)
         bounds.append(at)
     bounds.append(end)

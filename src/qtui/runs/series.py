@@ -6,7 +6,7 @@ Every step is shown once: what a resumed run trains again supersedes what was wr
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -91,33 +91,62 @@ class History:
 
     def feed(self, events: Iterable[AnyEvent]) -> None:
         """Take in events in the order of the log."""
-        series = self._series
+        measured: list[MetricsEvent] = []
         event: AnyEvent | None = None
         for event in events:
             self.events += 1
             if type(event) is MetricsEvent:
-                step = event.step
+                measured.append(event)
                 if "eval_loss" in event.values:
                     self.told.append(event)
-                for name, value in event.values.items():
-                    if (known := series.get(name)) is None:
-                        known = series[name] = ([], [])
-                    if known[0] and step <= known[0][-1]:
-                        _put(known, step, value)
-                        self.revision += 1
-                    else:  # nearly always, and a million times over
-                        known[0].append(step)
-                        known[1].append(value)
-                self.step = step
-                if (epoch := event.epoch) is not None:
-                    self.epoch = epoch
-                    _put(self.epochs, step, epoch)
             else:
+                if type(event) is ResumedEvent:
+                    self._measure(measured)
+                    measured = []
                 self._take(event)
             if self.started is None:
                 self.started = event.time
+        self._measure(measured)
         if event is not None:
             self.updated = event.time
+
+    def _measure(self, events: Sequence[MetricsEvent]) -> None:
+        """Add the values of `events`.
+
+        Events in a row that have the same names go in as columns, a million values in a fraction
+        of the time that one after the other takes.
+        """
+        start = 0
+        while start < len(events):
+            names = list(events[start].values)
+            steps = [events[start].step]
+            end = start + 1
+            while end < len(events):
+                event = events[end]
+                if event.step <= steps[-1] or list(event.values) != names:
+                    break
+                steps.append(event.step)
+                end += 1
+            group = events[start:end]
+            columns = zip(*[event.values.values() for event in group], strict=True)
+            for name, values in zip(names, columns, strict=True):
+                self._add(self._series.setdefault(name, ([], [])), steps, values)
+            for event in group:
+                if event.epoch is not None:
+                    self.epoch = event.epoch
+                    _put(self.epochs, event.step, event.epoch)
+            self.step = steps[-1]
+            start = end
+
+    def _add(self, series: Series, steps: list[int], values: Iterable[float | None]) -> None:
+        """Add values at ascending steps, at the end if they are new."""
+        if not series[0] or steps[0] > series[0][-1]:
+            series[0].extend(steps)
+            series[1].extend(values)
+            return
+        self.revision += 1
+        for step, value in zip(steps, values, strict=True):
+            _put(series, step, value)
 
     def _take(self, event: AnyEvent) -> None:
         self.pace.take(event)

@@ -16,7 +16,15 @@ from qtui import wording
 from qtui.runs.pyramid import Pyramid
 from qtui.terminal import clean_line, columns, cut
 from qtui.widgets.chart_raster import FAINT, Canvas, Span, sample, spans
-from qtui.widgets.chart_view import ChartView, Scale, scale, step_ticks, value_ticks, window
+from qtui.widgets.chart_view import (
+    ChartView,
+    Scale,
+    scale,
+    step_ticks,
+    value_label,
+    value_ticks,
+    window,
+)
 
 TEXT, MUTED, AXIS, CROSSHAIR, GAP, RAW = range(6)
 CURVE = 6
@@ -59,6 +67,10 @@ class Row:
 
     def add(self, text: str, style: int) -> None:
         """Put text at the end, one column a cell."""
+        if text.isascii():
+            self.signs += text
+            self.styles += [style] * len(text)
+            return
         for sign in text:
             width = columns(sign)
             if width == 0:
@@ -163,11 +175,7 @@ def _axis(
 def _covered(
     pyramid: Pyramid, canvas: Canvas, axis: Scale, low: float, high: float
 ) -> list[Span | None]:
-    across, up = canvas.across, canvas.up - 1
-
-    def row(value: float) -> int:
-        return round((1 - axis.place(value)) * up)
-
+    across = canvas.across
     found = pyramid.columns(low, high, across)
     before, after = pyramid.around(low, high)
     if axis.log:
@@ -176,7 +184,7 @@ def _covered(
     scale_x = across / (high - low)
     return spans(
         found,
-        row,
+        axis.rows(canvas.up),
         gaps=pyramid.gaps(low, high, across),
         before=None if before is None else ((before[0] - low) * scale_x, before[1]),
         after=None if after is None else ((after[0] - low) * scale_x, after[1]),
@@ -202,15 +210,16 @@ def _body(
     plot: Canvas, axis: Scale, gutter: int, view: ChartView, low: float, high: float
 ) -> list[Row]:
     labels = {}
+    place = axis.rows(plot.rows)
     for value, text in value_ticks(axis, max(plot.rows // 2, 2)):
-        labels[round((1 - axis.place(value)) * (plot.rows - 1))] = text
+        labels[place(value)] = value_label(value, text, gutter - 1)
     cross = _column(view.crosshair, low, high, plot.columns)
     rows = []
     for number in range(plot.rows):
         row = Row()
         if gutter:
             text = labels.get(number, "")
-            row.add(text[: gutter - 1].rjust(gutter - 1), MUTED)
+            row.add(text.rjust(gutter - 1), MUTED)
             row.add("┤" if text else "│", AXIS)
         signs = plot.row(number)
         styles = [_STYLES[owner] for owner in plot.owners(number)]
@@ -244,12 +253,12 @@ def _marks(
     for curve, smoothed in shown:
         if curve.marks:
             found = smoothed.columns(low, high, plot.columns)
+            place = axis.rows(plot.up)
             if sum(column is not None for column in found) <= plot.columns // 2:
                 for number, column in enumerate(found):
                     for value in dict.fromkeys(column or ()):
                         if not (axis.log and value <= 0):
-                            y = round((1 - axis.place(value)) * (plot.up - 1))
-                            row = rows[y * plot.rows // plot.up]
+                            row = rows[place(value) * plot.rows // plot.up]
                             row.put(gutter + number, "◆", CURVE + curve.number % CURVES)
         for number in curve.pyramid.gaps(low, high, plot.columns):
             rows[0].put(gutter + number, "×", GAP)

@@ -7,7 +7,7 @@ is added changes few cells; the value axis moves only when it has to.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from qtui.runs.curves import number_text, ticks
@@ -15,6 +15,7 @@ from qtui.runs.curves import number_text, ticks
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 """What `smoother` goes through."""
 
+_HUGE = 1e300  # beyond it the arithmetic of an axis would overflow
 _CLOSEST = 8.0  # steps; nearer than that there is nothing more to see
 
 
@@ -132,21 +133,34 @@ class Scale:
     high: float
     log: bool = False
 
-    def place(self, value: float) -> float:
-        """Where a value stands, from 0 (bottom) to 1 (top); what is beyond is at the edge."""
-        if self.log:
-            if value <= self.low:
-                return 0.0
-            share = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            share = (value - self.low) / (self.high - self.low)
-        return min(max(share, 0.0), 1.0)
+    def rows(self, count: int) -> Callable[[float], int]:
+        """A function from a value to its row, from 0 (top) to `count` - 1 (bottom).
 
-    def value(self, share: float) -> float:
-        """The value at a place between 0 and 1."""
+        What is beyond the axis is at its edge; for a logarithm so is what is not above 0.
+        """
+        low, high, last = self.low, self.high, count - 1
         if self.log:
-            return self.low * math.exp(share * math.log(self.high / self.low))
-        return self.low + share * (self.high - self.low)
+            top = math.log(high)
+            factor = last / (top - math.log(low))
+        else:
+            factor = last / (high - low)
+
+        def row(value: float) -> int:
+            if value >= high:
+                return 0
+            if value <= low:
+                return last
+            if self.log:
+                return round((top - math.log(value)) * factor)
+            return round((high - value) * factor)
+
+        return row
+
+    def filled(self, low: float, high: float) -> float:
+        """Which share of the axis lies between two of its values."""
+        if self.log:
+            return math.log(high / low) / math.log(self.high / self.low)
+        return (high - low) / (self.high - self.low)
 
 
 def scale(low: float, high: float, *, log: bool, before: Scale | None = None) -> Scale:
@@ -156,13 +170,14 @@ def scale(low: float, high: float, *, log: bool, before: Scale | None = None) ->
     moves means that every cell is sent anew.
     """
     if before is not None and before.log == log and before.low <= low and high <= before.high:
-        filled = before.place(high) - before.place(low)
+        filled = before.filled(low, high)
         if filled >= 0.6 or (filled < 0.01 and _flat(low, high, log)):
             return before
     if log:
         return _log_scale(low, high)
+    low, high = max(low, -_HUGE), min(high, _HUGE)
     if _flat(low, high, log):
-        margin = abs(low) * 0.1 or 1.0
+        margin = abs(low) * 0.1 if abs(low) > 1 / _HUGE else 1.0
         low, high = low - margin, high + margin
     power = 10.0 ** math.floor(math.log10((high - low) / 4))
     unit = next((f * power for f in (0.5, 1, 2.5, 5) if f * power * 8 >= high - low), 5 * power)
@@ -171,7 +186,9 @@ def scale(low: float, high: float, *, log: bool, before: Scale | None = None) ->
 
 def _flat(low: float, high: float, log: bool) -> bool:
     """Whether there is no height to speak of between two values."""
-    return high - low <= max(abs(low), abs(high)) * 1e-9 or (log and high / low < 1.001)
+    if log:
+        return high / low < 1.001
+    return high - low <= max(max(abs(low), abs(high)) * 1e-9, 1 / _HUGE)
 
 
 def _log_scale(low: float, high: float) -> Scale:
@@ -202,6 +219,17 @@ def value_ticks(axis: Scale, count: int) -> list[tuple[float, str]]:
         return ticks(axis.low, axis.high, count)
     chosen = chosen[:: max(1, math.ceil(len(chosen) / max(count, 1)))]
     return [(number, number_text(number, number)) for number in chosen]
+
+
+def value_label(value: float, text: str, room: int) -> str:
+    """`text` or, where that is too long, the value in a shorter way; "" when none is true."""
+    if len(text) <= room:
+        return text
+    for digits in (2, 1, 0):
+        mantissa, exponent = f"{value:.{digits}e}".split("e")
+        if len(short := f"{mantissa}e{int(exponent)}") <= room:
+            return short
+    return ""
 
 
 def step_ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
