@@ -119,7 +119,7 @@ class Looking(threading.Thread):
         self,
         config: FineTuneConfig,
         command: Sequence[str],
-        done: Callable[[Look | QtuiError], None],
+        done: Callable[[Look | QtuiError], object],
     ) -> None:
         super().__init__(name="look-at-data", daemon=False)
         self.began = time.monotonic()

@@ -58,6 +58,20 @@ def cached_config(
     return config if config.is_file() else None
 
 
+def cached_models(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Hub ids of the models whose default revision lies in the local cache, by name."""
+    try:
+        folders = sorted(entry.name for entry in os.scandir(hub_cache(environment)))
+    except OSError:
+        return []
+    names = [
+        folder.removeprefix("models--").replace("--", "/", 1)
+        for folder in folders
+        if folder.startswith("models--")
+    ]
+    return [name for name in names if cached_config(name, environment=environment) is not None]
+
+
 def token_source(environment: Mapping[str, str] = os.environ) -> str | None:
     """Where a hub token is found (a variable's name or a file), or None. Never the token."""
     for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):

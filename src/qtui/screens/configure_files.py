@@ -1,0 +1,109 @@
+"""What the configure screen leaves on the disk: run files, commands, and runs.
+
+All but `ask_where` wait for the disk and belong in a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtui.config.form import Form
+from qtui.config.load import resolve_dict
+from qtui.config.models import FineTuneConfig
+from qtui.errors import QtuiError
+from qtui.runs import durable, folder, launch
+from qtui.runs.folder import Run
+from qtui.screens.background import off_loop
+from qtui.screens.dialogs import Ask, Choice, Option
+from qtui.terminal import clean_line
+
+if TYPE_CHECKING:
+    from qtui.app import QtuiApp
+
+DEFAULT_NAME = "run.yaml"
+
+
+async def ask_where(app: QtuiApp, form: Form) -> Path | None:
+    """Where to write the run file; None when the user thinks better of it."""
+    name = str(form.path) if form.path else DEFAULT_NAME
+    given = await app.push_screen_wait(Ask("Save the run file", "Its path:", name))
+    if given is None or not given.strip():
+        return None
+    path = app.workspace.absolute() / Path(given.strip()).expanduser()
+    if not await off_loop(lambda: os.path.lexists(path)):
+        return path
+    options = (
+        Option("no", "n", "keep it as it is"),
+        Option("yes", "y", "overwrite it; comments in it are lost"),
+    )
+    answer = await app.push_screen_wait(Choice(f"{given} is there already", "", options))
+    return path if answer == "yes" else None
+
+
+def write(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all. Raises QtuiError saying why not."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise durable.write_error(path, len(text), error) from error
+    except ValueError as error:
+        raise QtuiError(f"{clean_line(str(path))} is no file name") from error
+
+
+def command(form: Form, run_file: Path, workspace: Path) -> list[str]:
+    """The words that start the run of `form`, which is written to `run_file` where it has to be.
+
+    A form that its own file tells in full is named by that file; one on a preset needs no file.
+    """
+    if form.path is not None and not form.unsaved:
+        words = ["qtui", "train", str(form.path.absolute())]
+    elif form.preset is not None:
+        words = form.command()
+    else:
+        words = ["qtui", "train", str(run_file)]
+    here = workspace.absolute() == Path.cwd()
+    return words if here else [*words, "--workspace", str(workspace.absolute())]
+
+
+def write_command(form: Form, workspace: Path) -> tuple[str, Path]:
+    """Write the command of `form` to a file of its own; returns it, quoted, and the file."""
+    place = _cache()
+    text = form.rebased(place).yaml()
+    # Named by what it says, so that an older command keeps meaning what it meant.
+    run_file = place / f"run-{hashlib.sha256(text.encode()).hexdigest()[:8]}.yaml"
+    words = command(form, run_file, workspace)
+    line = shlex.join(words)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise durable.write_error(place, 4096, error) from error
+    if str(run_file) in words:
+        write(run_file, text)
+    path = place / "command.sh"
+    write(path, f"#!/bin/sh\ncd {shlex.quote(str(Path.cwd()))} &&\n{line}\n")
+    return line, path
+
+
+def start(form: Form, config: FineTuneConfig, workspace: Path) -> Run:
+    """Make the run of `config` and start its worker. Raises QtuiError when it does not start."""
+    run = folder.create(
+        workspace,
+        kind="train",
+        config=resolve_dict(config),
+        command=command(form, Path(DEFAULT_NAME), workspace),
+        name=config.training.run_name,
+    )
+    launch.launch(run)
+    return run
+
+
+def _cache() -> Path:
+    above = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(above) if Path(above).is_absolute() else Path.home() / ".cache"
+    return base / "qtui"
