@@ -16,6 +16,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from qtui import keymap
+from qtui.alerting import Alerting, AlertsRaised, WebhookFailed
 from qtui.config.user import read_user_config
 from qtui.reading import MachineRead, MachineReader
 from qtui.system.terminal_abilities import terminal_abilities
@@ -48,7 +49,7 @@ class QtuiApp(App[None]):
     """The dashboard over the runs of `workspace`.
 
     `user` are the user's settings, `unicode` whether anything but ASCII may be drawn, `machine`
-    the newest reading of the machine (None until the first one).
+    the newest reading of the machine (None until the first one), `alerting` the alerts.
     """
 
     TITLE = "qtui"
@@ -65,23 +66,35 @@ class QtuiApp(App[None]):
         self.user, self._problems = read_user_config()
         self.unicode = not self.user.ascii and terminal_abilities().unicode
         self.machine: MachineRead | None = None
+        self.alerting = Alerting(self)
         self._reader = MachineReader(workspace, self.post_message)
 
     def on_mount(self) -> None:
         self._reader.start()
+        self.alerting.start()
         for problem in self._problems:
             self.say(problem, "warning")
 
     def on_unmount(self) -> None:
         self._reader.close()
+        self.alerting.close()
 
     def on_machine_read(self, message: MachineRead) -> None:
         """Keep the reading, and tell the screens that are up."""
         self.machine = message
+        self.alerting.machine(message)
         for screen in self.screen_stack:
             screen.post_message(
                 MachineRead(message.gpus, message.memory, message.disk, message.gpu_text)
             )
+
+    def on_alerts_raised(self, message: AlertsRaised) -> None:
+        """Tell what came up in a run."""
+        self.alerting.tell(message.alerts)
+
+    def on_webhook_failed(self, message: WebhookFailed) -> None:
+        """Say that nobody out there hears of the alerts."""
+        self.say(message.sentence, "warning")
 
     def say(self, sentence: str, severity: SeverityLevel = "information") -> None:
         """Show `sentence` for a few seconds in a corner; it may hold foreign text."""

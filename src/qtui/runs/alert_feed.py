@@ -128,11 +128,12 @@ class AlertWatch:
     """
 
     def __init__(
-        self, workspace: Path, deliver: Callable[[list[Alert]], None], *, interval: float = 1.0
+        self, workspace: Path, deliver: Callable[[list[Alert]], object], *, interval: float = 1.0
     ) -> None:
         self._feed = AlertFeed(workspace)
         self._deliver = deliver
         self._poller = Poller("alerts", self._look, self._tell, interval)
+        self._poller.start()
 
     @property
     def runs(self) -> tuple[RunAlerts, ...]:

@@ -70,8 +70,7 @@ class Run:
     @property
     def name(self) -> str:
         """The id without its time, `quiet-otter`."""
-        match = naming.ID.fullmatch(self.id)
-        return match["name"] if match else self.id
+        return naming.name_of(self.id)
 
     @cached_property
     def spec(self) -> RunSpec:

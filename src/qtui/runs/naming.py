@@ -53,6 +53,12 @@ def safe_name(name: str) -> str:
     return safe
 
 
+def name_of(run_id: str) -> str:
+    """The id without its time, `quiet-otter`; the id itself where it has none."""
+    match = ID.fullmatch(run_id)
+    return match["name"] if match else run_id
+
+
 def stamp(moment: float) -> str:
     """The beginning of an id: UTC, so that names sort by time on every machine."""
     return time.strftime("%Y%m%d-%H%M%S", time.gmtime(moment))

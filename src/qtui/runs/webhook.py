@@ -43,7 +43,7 @@ class Webhook:
     `InputError` for an address that is not http or https.
     """
 
-    def __init__(self, url: str, failed: Callable[[str], None], *, wait: float = 2.0) -> None:
+    def __init__(self, url: str, failed: Callable[[str], object], *, wait: float = 2.0) -> None:
         self.host = host_of(url)
         self._url = url
         self._failed = failed
