@@ -73,10 +73,13 @@ def setting(value: object) -> str:
     return str(value)
 
 
-def trend(values: Sequence[float], *, unicode: bool = True) -> str:
-    """Values as a row of small bars, eight heights (five in ASCII)."""
+def trend(values: Sequence[float], width: int | None = None, *, unicode: bool = True) -> str:
+    """Values as a row of small bars, eight heights (five in ASCII); of more than `width` some,
+    at even distances from the first to the last."""
     if not values:
         return ""
+    if width is not None and len(values) > width > 1:
+        values = [values[round(n * (len(values) - 1) / (width - 1))] for n in range(width)]
     bars = "▁▂▃▄▅▆▇█" if unicode else "_.-=#"
     low, high = min(values), max(values)
     span = (high - low) or 1.0

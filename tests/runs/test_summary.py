@@ -21,7 +21,8 @@ from qtui.runs.folder import Run
 from qtui.runs.lock import RunLock
 from qtui.runs.log import EventLog
 from qtui.runs.state import Status, status
-from qtui.runs.summary import TREND, Summary, summarize
+from qtui.runs.summary import Summary, summarize
+from qtui.runs.trend import POINTS, trend
 from tests.runs.conftest import make
 
 
@@ -36,7 +37,7 @@ def test_a_run_in_one_line(tmp_path: Path) -> None:
     run = make(tmp_path, model={"model_name": "org/m", "use_qlora": True})
     assert summarize(run).status is Status.QUEUED
     with RunLock(run.lock), EventLog(run.events) as log:
-        log.write(PhaseEvent(phase=Phase.TRAINING))
+        begun = log.write(PhaseEvent(phase=Phase.TRAINING, detail="50 steps"))
         train(log, 1, 30)
         log.write(MetricsEvent(step=30, values={"eval_loss": 7.0}))
         for step in (10, 20):
@@ -45,6 +46,8 @@ def test_a_run_in_one_line(tmp_path: Path) -> None:
         (run.checkpoints / ".step-30.tmp").mkdir()
         last = log.write(AlertEvent(kind="spike", message="look here"))
         summary = summarize(run)
+    assert summary.seconds_per_step is not None
+    summary.seconds_per_step = None  # how fast these lines were written
     assert summary == Summary(
         id=run.id,
         name=run.name,
@@ -60,10 +63,13 @@ def test_a_run_in_one_line(tmp_path: Path) -> None:
         loss=70.0,
         eval_loss=7.0,
         tokens_per_second=300.0,
-        trend=[100.0 - step for step in range(31 - TREND, 31)],
+        trend=trend(run.events).losses,
+        detail="50 steps",
+        since=begun.time,
         checkpoints=[10],
         message="look here",
     )
+    assert (summary.trend[0], len(summary.trend)) == (99.0, POINTS)
     dead = summarize(run)
     assert (dead.status, dead.remedy) == (Status.INTERRUPTED, f"qtui runs resume {run.id}")
     assert msgspec.json.decode(msgspec.json.encode(dead), type=Summary) == dead
@@ -138,3 +144,13 @@ def test_a_damaged_run_is_listed_with_what_is_wrong(run: Run, spec: bytes | None
 def test_events_that_are_a_folder_do_not_break_the_list(run: Run) -> None:
     run.events.mkdir()
     assert summarize(run).message
+
+
+def test_a_living_run_says_what_it_waits_for(run: Run) -> None:
+    with RunLock(run.lock), EventLog(run.events) as log:
+        log.write(ProgressEvent(what="rows", done=7, total=9, unit="rows"))
+        begun = log.write(PhaseEvent(phase=Phase.LOADING_MODEL, detail="org/m"))
+        assert summarize(run).counted is None
+        count = log.write(ProgressEvent(what="download", done=2, total=5, unit="bytes"))
+        summary = summarize(run)
+    assert (summary.detail, summary.since, summary.counted) == ("org/m", begun.time, count)

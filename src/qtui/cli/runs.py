@@ -68,7 +68,7 @@ def table(summaries: list[Summary], out: Output) -> None:
                 f"{summary.step}{total}",
                 wording.number(summary.loss),
                 wording.number(summary.eval_loss),
-                wording.trend(summary.trend[-8:], unicode=out.unicode),
+                wording.trend(summary.trend, 8, unicode=out.unicode),
                 wording.age(now - summary.updated) if summary.updated else "",
             ]
         )

@@ -12,21 +12,19 @@ from typing import Any
 import msgspec
 
 from qtui.errors import QtuiError
-from qtui.runs import lock, state, tail
+from qtui.runs import lock, state, tail, trend
 from qtui.runs.events import (
     AlertEvent,
     AnyEvent,
     FailedEvent,
     FinishedEvent,
     MetricsEvent,
+    PhaseEvent,
     ProgressEvent,
     ResumedEvent,
 )
 from qtui.runs.folder import Run, RunSpec
 from qtui.runs.state import Status
-
-TREND = 24
-"""Losses in `Summary.trend`."""
 
 _DENSE = 100  # lines that are all read; further back only what is rare
 _EVALUATION = 256 * 1024  # bytes from the end in which the last evaluation is looked for
@@ -54,7 +52,15 @@ class Summary(msgspec.Struct, kw_only=True):
     eval_loss: float | None = None
     tokens_per_second: float | None = None
     trend: list[float] = []
-    """The last losses, oldest first, at most `TREND`."""
+    """The loss over the whole run, oldest first, in at most `trend.POINTS` means."""
+    seconds_per_step: float | None = None
+    """With evaluations, over the whole run."""
+    detail: str = ""
+    """What the phase waits for, in words."""
+    since: float | None = None
+    """Unix time at which the phase began, if that was not long ago."""
+    counted: ProgressEvent | None = None
+    """The last count of something other than steps in this phase: bytes, rows."""
     checkpoints: list[int] = []
     """Steps of the complete checkpoints on disk, ascending."""
     message: str = ""
@@ -72,12 +78,13 @@ def summarize(run: Run) -> Summary:
     try:
         held = lock.is_held(run.lock)  # before the log: see `state.status`
         back.through(run)
+        course = trend.trend(run.events)
     except (QtuiError, OSError) as error:
         summary.message = summary.message or str(error)
         return summary
     for field, value in back.found.items():
         setattr(summary, field, value)
-    summary.trend = back.trend[::-1]
+    summary.trend, summary.seconds_per_step = course.losses, course.seconds_per_step
     summary.status = state.derive(back.words.phase, back.words.end, held)
     summary.checkpoints = _checkpoints(run)
     if isinstance(back.words.end, FailedEvent):
@@ -112,7 +119,6 @@ class _LookBack:
     def __init__(self) -> None:
         self.words = tail.LastWords()
         self.found: dict[str, Any] = {}
-        self.trend: list[float] = []
         self.alert = ""
         self.last_step: int | None = None  # where the run went back to; later steps are void
 
@@ -135,7 +141,7 @@ class _LookBack:
 
     @property
     def _complete(self) -> bool:
-        return len(self.trend) >= TREND and self.found.keys() >= _WANTED
+        return self.found.keys() >= _WANTED
 
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, MetricsEvent):
@@ -147,12 +153,14 @@ class _LookBack:
             for name in ("loss", "eval_loss", "tokens_per_second"):
                 if name in event.values:
                     self.found.setdefault(name, event.values[name])
-            loss = event.values.get("loss")
-            if loss is not None and len(self.trend) < TREND:
-                self.trend.append(loss)
         elif isinstance(event, ProgressEvent):
             if event.unit == "steps" and event.total:
                 self.found.setdefault("total_steps", event.total)
+            elif event.unit != "steps" and self.words.phase is None:
+                self.found.setdefault("counted", event)
+        elif isinstance(event, PhaseEvent):
+            self.found.setdefault("since", event.time)
+            self.found.setdefault("detail", event.detail)
         elif isinstance(event, ResumedEvent):
             if self.last_step is None:
                 self._reached(event.step)
