@@ -1,0 +1,62 @@
+"""A run on a screen: what its follower has told so far, and its curves ready to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtui.runs.events import AnyEvent
+from qtui.runs.folder import Run
+from qtui.runs.pyramid import Pyramid
+from qtui.runs.series import History
+from qtui.runs.state import Status
+from qtui.runs.watch import Batch, RunFollower
+
+
+class Followed:
+    """Follows `run` until closed.
+
+    `hand_over` is called on a foreign thread with this and each batch; whoever owns the screen
+    then gives the batch to `take`. Attributes: `history` (none before the first batch),
+    `status`, `unavailable_since` and `why` as in `Batch`.
+    """
+
+    def __init__(self, run: Run, hand_over: Callable[[Followed, Batch], None]) -> None:
+        self.run = run
+        self.history: History | None = None
+        self.status = Status.QUEUED
+        self.unavailable_since: float | None = None
+        self.why = ""
+        self._pyramids: dict[str, Pyramid] = {}
+        self._follower = RunFollower(run, lambda batch: hand_over(self, batch))
+
+    def take(self, batch: Batch) -> list[AnyEvent] | None:
+        """Account for a batch; the new events, or none when there is a whole new history."""
+        self.status = batch.status
+        self.unavailable_since, self.why = batch.unavailable_since, batch.why
+        if batch.history is not None:
+            self.history = batch.history
+            self._pyramids.clear()
+        if self.history is not None and batch.events:
+            self.history.feed(batch.events)
+        return None if batch.history is not None else batch.events
+
+    def curve(self, metric: str) -> Pyramid:
+        """The curve of a metric with all that is known of it; asked for again, it is the same."""
+        pyramid = self._pyramids.get(metric)
+        if pyramid is None:
+            pyramid = self._pyramids[metric] = Pyramid()
+        if self.history is not None:
+            pyramid.sync(*self.history.metric(metric), self.history.revision)
+        return pyramid
+
+    def rest(self) -> None:
+        """Look no more until `wake`."""
+        self._follower.rest()
+
+    def wake(self) -> None:
+        """Look at once, and go on."""
+        self._follower.look_now()
+
+    def close(self) -> None:
+        """Follow no more; returns at once."""
+        self._follower.close()

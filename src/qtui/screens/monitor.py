@@ -1,0 +1,602 @@
+"""One run, as it trains or as it went: where it stands, its curves and words, what to ask of it.
+
+Everything is told from the run's files by a follower on its own thread, so a finished or copied
+run replays the same. Drawing is limited to a few times a second and to what changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual.content import Content
+from textual.events import Resize
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Static
+
+from qtui import keymap
+from qtui.errors import QtuiError
+from qtui.reading import MachineRead
+from qtui.runs import folder, state
+from qtui.runs.events import AnyEvent, CheckpointEvent
+from qtui.runs.folder import Run
+from qtui.runs.lock import is_held
+from qtui.runs.summary import Summary, summarize
+from qtui.runs.watch import Batch
+from qtui.screens import monitor_panes as panes
+from qtui.screens import run_actions
+from qtui.screens.background import off_loop
+from qtui.screens.chart_grid import ChartGrid
+from qtui.screens.followed import Followed
+from qtui.screens.frame import Frame
+from qtui.screens.metrics_filter import MetricsFilter
+from qtui.screens.monitor_gauges import MachinePast, lines
+from qtui.screens.monitor_header import LIVING, Surroundings, header, notice, planned
+from qtui.screens.runs_picker import RunsPicker
+from qtui.terminal import clean_line
+from qtui.widgets.readout import Readout
+from qtui.widgets.text_pane import TextPane
+
+if TYPE_CHECKING:
+    from qtui.app import QtuiApp
+
+DRAW_SECONDS = 0.2
+"""The shortest time between two drawings of what is new."""
+
+_EMPTY = """There is no run to watch yet.
+
+2 configure   sets one up, ctrl+l there launches it
+1 home        lists all runs
+
+Without the dashboard: qtui quickstart"""
+
+_TWINS = {
+    "log": "qtui runs logs {}",
+    "samples": "qtui runs show {}",
+    "checkpoints": "qtui runs show {}",
+    "info": "qtui runs show {} --json",
+    "worker": "qtui runs logs {} --worker",
+}
+
+
+class News(Message, bubble=False):
+    """What a follower handed over."""
+
+    def __init__(self, followed: Followed, batch: Batch) -> None:
+        super().__init__()
+        self.followed = followed
+        self.batch = batch
+
+
+class MonitorScreen(Frame):
+    """Watches the run given to `show`; without one the newest living run, else the newest."""
+
+    PLACE = "monitor"
+    CSS_PATH = "monitor.tcss"
+    BINDINGS = [*keymap.bindings("monitor")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.followed: Followed | None = None
+        """The run that is shown; none while there is none."""
+        self.overlays: list[Followed] = []
+        self._config: dict[str, Any] = {}
+        self._past = MachinePast()
+        self._log: list[Content] = []
+        self._log_text = panes.LogText(80)
+        self._log_count = 0
+        self._pane = "log"
+        self._read_panes: dict[str, list[Content]] = {}
+        self._kept: frozenset[str] | None = None
+        self._seen_alerts: set[tuple[str, float]] = set()
+        self._told_alerts: set[str] = set()
+        self._alert: tuple[str, float, str] | None = None
+        self._drawn_at = 0.0
+        self._due: Timer | None = None
+
+    def body(self) -> Iterable[Widget]:
+        yield Static(Content(_EMPTY), id="empty")
+        yield Readout(Content(" looking for a run"), id="header")
+        yield Readout(id="notice")
+        yield ChartGrid(id="charts")
+        yield Readout(id="gauges")
+        yield Readout(id="tabs")
+        yield TextPane(id="pane")
+        yield MetricsFilter(id="filter")
+
+    # -- which run -----------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._tick)
+        if self.followed is None:
+            self.run_worker(self._choose())
+
+    async def _choose(self) -> None:
+        """Show the newest living run, else the newest; say what to do when there is none."""
+        workspace = self.qtui.workspace
+        try:
+            run = await off_loop(lambda: _newest(workspace))
+        except QtuiError as error:
+            self.qtui.say(error.message, "error")
+            return
+        if self.followed is None:
+            self.set_class(run is None, "-empty")
+            if run is not None:
+                self.show(run)
+
+    def show(self, run: Run) -> None:
+        """Show `run` from the beginning of its log; the one shown before is left."""
+        self.set_class(False, "-empty")
+        if self.followed is not None:
+            if self.followed.run.path == run.path:
+                self.followed.wake()
+                return
+            self.followed.close()
+        for overlay in self.overlays:
+            if overlay.run.path == run.path:
+                overlay.close()
+        self.overlays = [o for o in self.overlays if o.run.path != run.path]
+        self._config, self._read_panes, self._kept = {}, {}, None
+        self._seen_alerts, self._told_alerts, self._alert = set(), set(), None
+        self._log, self._log_count = [], 0
+        self.followed = Followed(run, self._hand_over)
+        self.query_one("#header", Readout).show(
+            Content(f" {clean_line(run.name)}  reading its log")
+        )
+        self.query_one("#notice", Readout).show()
+        self.query_one("#pane", TextPane).show([])
+        self.run_worker(self._read_run(self.followed))
+        self._draw()
+
+    def _hand_over(self, followed: Followed, batch: Batch) -> None:
+        self.post_message(News(followed, batch))  # on the follower's thread
+
+    async def _read_run(self, followed: Followed) -> None:
+        def read() -> tuple[dict[str, Any], frozenset[str]]:
+            try:
+                config = followed.run.spec.config
+            except QtuiError:  # the info pane says what is wrong with it
+                config = {}
+            return config, panes.checkpoint_paths(followed.run)
+
+        config, kept = await off_loop(read)
+        if followed is self.followed:
+            self._config, self._kept = config, kept
+            self._draw()
+
+    def on_unmount(self) -> None:
+        for followed in self._all():
+            followed.close()
+
+    def on_screen_suspend(self) -> None:
+        for followed in self._all():
+            followed.rest()
+
+    def on_screen_resume(self) -> None:
+        for followed in self._all():
+            followed.wake()
+        if self.followed is None and self.has_class("-empty"):
+            self.run_worker(self._choose())
+        self._draw()
+
+    def _all(self) -> list[Followed]:
+        return [*([self.followed] if self.followed is not None else []), *self.overlays]
+
+    # -- what is new ---------------------------------------------------------------------------
+
+    def on_news(self, message: News) -> None:
+        followed = message.followed
+        if followed not in self._all():
+            return  # one that is no longer shown
+        before = followed.status
+        events = followed.take(message.batch)
+        if followed is self.followed:
+            self._take(events)
+            if followed.status is not before:
+                self.refresh_bindings()
+        self._draw_soon()
+
+    def _take(self, events: list[AnyEvent] | None) -> None:
+        """Put what happened into the log; `None`: there is a whole new history."""
+        assert self.followed is not None
+        history = self.followed.history
+        if history is None:
+            return
+        if events is None:
+            self._log_text = panes.LogText(self.size.width, unicode=self.qtui.unicode)
+            told = history.told[-panes.LONGEST :]
+            earlier = len(history.told) - len(told)
+            self._log_text.pass_over(history.told[:earlier])
+            self._log = [*panes.log_start(self.followed.run, earlier), *self._log_text.lines(told)]
+            self._log_count = len(history.told)
+            if self._pane == "log":
+                self.query_one("#pane", TextPane).show(self._log, end=True)
+            return
+        new = history.told[self._log_count :]
+        self._log_count = len(history.told)
+        self._add_to_log(self._log_text.lines(new))
+        if any(isinstance(event, CheckpointEvent) for event in new):
+            self.run_worker(self._read_run(self.followed))
+
+    def _add_to_log(self, added: list[Content]) -> None:
+        self._log += added
+        if self._pane == "log":
+            self.query_one("#pane", TextPane).add(added)
+
+    def on_machine_read(self, message: MachineRead) -> None:
+        self._past.take(message, time.monotonic())
+        if self.is_current:
+            self._draw_gauges()
+
+    def _tick(self) -> None:
+        """Once a second: what changes by the clock alone."""
+        if not self.is_current or self.followed is None:
+            return
+        self._look_for_alerts()
+        self._draw_header()
+        if self._pane == "worker" and self.followed.status in LIVING:
+            self.run_worker(self._read_pane("worker"), group="pane", exclusive=True)
+
+    def _look_for_alerts(self) -> None:
+        """The newest alert that goes on and that nobody has dismissed."""
+        followed = self.followed
+        if followed is None or followed.history is None or followed.status not in LIVING:
+            self._alert = None
+            return
+        history = followed.history
+        born = max((p.time for p in history.phases if p.phase == "initializing"), default=0.0)
+        found = [(a.kind, a.time, a.message) for a in history.alerts if a.time >= born]
+        told = {message for _, _, message in found}
+        for alert in self.qtui.alerting.active:
+            if alert.run in ("", followed.run.id) and alert.message not in told:
+                found.append((alert.kind, alert.time, alert.message))
+                if alert.message not in self._told_alerts:
+                    self._told_alerts.add(alert.message)
+                    self._add_to_log([panes.said(alert.time, alert.message)])
+        open_ones = [alert for alert in found if alert[:2] not in self._seen_alerts]
+        self._alert = max(open_ones, key=lambda alert: alert[1], default=None)
+
+    # -- drawing -------------------------------------------------------------------------------
+
+    def _draw_soon(self) -> None:
+        """Draw now, or as soon as the last drawing is `DRAW_SECONDS` old."""
+        if self._due is not None:
+            return
+        wait = DRAW_SECONDS - (time.monotonic() - self._drawn_at)
+        if wait <= 0:
+            self._draw()
+        else:
+            self._due = self.set_timer(wait, self._draw)
+
+    def _draw(self) -> None:
+        if self._due is not None:
+            self._due.stop()
+            self._due = None
+        if not self.is_mounted or not self.is_current or self.followed is None:
+            return
+        self._drawn_at = time.monotonic()
+        self._draw_header()
+        self.query_one(ChartGrid).show(self._all(), self._planned())
+        self._draw_gauges()
+        self._draw_pane()
+
+    def _planned(self) -> int | None:
+        """The steps of the longest of the runs that are shown."""
+        found = []
+        for followed in self._all():
+            config = self._config if followed is self.followed else {}
+            if followed.history is not None:
+                found.append(planned(followed.history, config))
+        return max((steps for steps in found if steps), default=None)
+
+    def _around(self) -> Surroundings:
+        app = self.qtui
+        return Surroundings(self.size.width, time.time(), app.unicode, app.user.price_per_hour)
+
+    def _draw_header(self) -> None:
+        followed = self.followed
+        if followed is None:
+            return
+        around = self._around()
+        notice_lines: list[Content] = []
+        if followed.history is not None:
+            total = planned(followed.history, self._config)
+            line = header(followed.run, followed.history, followed.status, total, around)
+            self.query_one("#header", Readout).show(line)
+            notice_lines = notice(
+                followed.run,
+                followed.history,
+                followed.status,
+                around,
+                unavailable_since=followed.unavailable_since,
+                why=followed.why,
+                alert=self._alert[2] if self._alert is not None else "",
+            )
+        elif followed.unavailable_since is not None:
+            since = time.strftime("%H:%M:%S", time.localtime(followed.unavailable_since))
+            text = f" ! unavailable since {since}: {clean_line(followed.why)}"
+            notice_lines = [Content.styled(text, "$warning")]
+        self.query_one("#notice", Readout).show(*notice_lines)
+
+    def _draw_gauges(self) -> None:
+        followed = self.followed
+        if followed is None or followed.history is None:
+            return
+        self.query_one("#gauges", Readout).show(
+            *lines(
+                followed,
+                self.qtui.machine,
+                self._past,
+                self.size.width,
+                living=followed.status in LIVING,
+                unicode=self.qtui.unicode,
+            )
+        )
+
+    def _draw_pane(self) -> None:
+        """The text below; what is read from the disk comes from the thread that read it."""
+        followed = self.followed
+        self._draw_tabs()
+        if followed is None or followed.history is None:
+            return
+        pane = self.query_one("#pane", TextPane)
+        if self._pane == "samples":
+            pane.update(panes.samples(followed.history))
+        elif self._pane == "checkpoints":
+            pane.update(panes.checkpoints(followed.history, self._kept))
+
+    def _draw_tabs(self) -> None:
+        parts: list[Content] = [Content(" ")]
+        for name in panes.PANES:
+            here = name == self._pane
+            parts.append(Content.styled(f" {name} ", "reverse bold" if here else ""))
+        at, of = self.query_one(ChartGrid).position
+        if of > 1:
+            parts.append(Content(f"   tab: chart {at} of {of}"))
+        line = Content("").join(parts)
+        if self.followed is not None:
+            twin = _TWINS[self._pane].format(clean_line(self.followed.run.name))
+            room = self.size.width - line.cell_length - len(twin) - 1
+            if room > 1:
+                line = line + Content(" " * room + twin)
+        self.query_one("#tabs", Readout).show(line)
+
+    def on_resize(self, event: Resize) -> None:
+        height = event.size.height
+        self.set_class(height < 18, "-low")
+        self.set_class(32 <= height < 50, "-tall")
+        self.set_class(height >= 50, "-taller")
+        self.call_after_refresh(self._draw)
+
+    # -- panes ---------------------------------------------------------------------------------
+
+    def action_pane(self, name: str) -> None:
+        """Show that text below the charts; asked for again, over the whole screen."""
+        if name == self._pane:
+            self.toggle_class("-text-full")
+            self.remove_class("-chart-full")
+            self._full(charts=False)
+            return
+        self._pane = name
+        self._leave_full_chart()
+        pane = self.query_one("#pane", TextPane)
+        if name == "log":
+            pane.show(self._log, end=True)
+        elif name in ("info", "worker"):
+            pane.show(self._read_panes.get(name, []), end=name == "worker")
+            self.run_worker(self._read_pane(name), group="pane", exclusive=True)
+        else:
+            pane.show([])
+        self._draw_pane()
+
+    async def _read_pane(self, name: str) -> None:
+        followed = self.followed
+        if followed is None or followed.history is None:
+            return
+        run, history = followed.run, followed.history
+
+        def read() -> list[Content]:
+            try:
+                return panes.worker_log(run) if name == "worker" else panes.info(run, history)
+            except QtuiError as error:
+                return [Content.styled(clean_line(f"{error.message}. {error.remedy}"), "$error")]
+
+        text = await off_loop(read)
+        if followed is self.followed:
+            first = name not in self._read_panes
+            self._read_panes[name] = text
+            if self._pane == name:
+                pane = self.query_one("#pane", TextPane)
+                if first:
+                    pane.show(text, end=name == "worker")
+                else:
+                    pane.update(text)
+
+    def action_scroll(self, where: str) -> None:
+        """Scroll the text below."""
+        pane = self.query_one("#pane", TextPane)
+        scroll: dict[str, Callable[..., None]] = {
+            "up": pane.scroll_up,
+            "down": pane.scroll_down,
+            "page_up": pane.scroll_page_up,
+            "page_down": pane.scroll_page_down,
+            "home": pane.scroll_home,
+            "end": pane.scroll_end,
+        }
+        scroll[where](animate=False)
+
+    # -- charts --------------------------------------------------------------------------------
+
+    def action_crosshair(self, columns: int) -> None:
+        """Move the crosshair."""
+        self.query_one(ChartGrid).crosshair(columns)
+
+    def action_zoom(self, factor: float) -> None:
+        """Show fewer steps, or more."""
+        self.query_one(ChartGrid).zoom(factor)
+
+    def action_pan(self, share: float) -> None:
+        """Show earlier steps, or later ones."""
+        self.query_one(ChartGrid).pan(share)
+
+    def action_reset(self) -> None:
+        """Show all steps, without a crosshair."""
+        self.query_one(ChartGrid).reset()
+
+    def action_look(self, what: str) -> None:
+        """Smooth, take logarithms, clip."""
+        self.query_one(ChartGrid).look(what)
+
+    def action_chart(self, by: int) -> None:
+        """Go to the next chart, or the one before."""
+        charts = self.query_one(ChartGrid)
+        charts.go(by)
+        if charts.active is not None:
+            charts.active.focus()
+        self._draw_tabs()
+
+    def action_full(self) -> None:
+        """The active chart over the whole screen, and back."""
+        self.toggle_class("-chart-full")
+        self.remove_class("-text-full")
+        self._full(charts=self.has_class("-chart-full"))
+
+    def _leave_full_chart(self) -> None:
+        if self.has_class("-chart-full"):
+            self.remove_class("-chart-full")
+            self._full(charts=False)
+
+    def _full(self, *, charts: bool) -> None:
+        grid = self.query_one(ChartGrid)
+        if grid.full != charts:
+            grid.full = charts
+            grid.draw()
+
+    def action_metrics(self) -> None:
+        """Choose the charts by an expression."""
+        self.query_one(MetricsFilter).ask(self.query_one(ChartGrid).pattern)
+        self._say_matches()
+
+    def on_metrics_filter_typed(self, message: MetricsFilter.Typed) -> None:
+        self.query_one(ChartGrid).pattern = message.pattern
+        self._draw()
+        self._say_matches()
+
+    def on_metrics_filter_left(self, message: MetricsFilter.Left) -> None:
+        self.set_focus(None)
+
+    def _say_matches(self) -> None:
+        pattern = self.query_one(ChartGrid).pattern
+        history = self.followed.history if self.followed is not None else None
+        names = history.names() if history is not None else []
+        found = [name for name in names if pattern is None or pattern.search(name)]
+        wrong = pattern is not None and not found
+        text = f"{len(found)} of {len(names)} metrics"
+        self.query_one(MetricsFilter).say(text, wrong=wrong)
+
+    async def _overlay(self) -> None:
+        workspace, shown = self.qtui.workspace, self.followed
+        if shown is None:
+            return
+
+        def gather() -> list[Summary]:
+            runs = folder.all_runs(workspace)
+            return [summarize(run) for run in runs if run.path != shown.run.path]
+
+        marked = [overlay.run.id for overlay in self.overlays]
+        chosen = await self.app.push_screen_wait(
+            RunsPicker("Lay the curves of which runs over these?", marked, gather)
+        )
+        if chosen is None or shown is not self.followed:
+            return
+        for overlay in self.overlays:
+            if overlay.run.id not in chosen:
+                overlay.close()
+        kept = {o.run.id: o for o in self.overlays if o.run.id in chosen}
+        self.overlays = [
+            kept.get(name) or Followed(Run(workspace / folder.FOLDER / name), self._hand_over)
+            for name in chosen
+        ]
+        self._draw()
+
+    def action_overlay(self) -> None:
+        """Choose other runs whose curves are laid over these."""
+        self.run_worker(self._overlay())
+
+    # -- the run -------------------------------------------------------------------------------
+
+    def action_stop(self) -> None:
+        """Ask the run to end."""
+        self._ask(run_actions.stop)
+
+    def action_save(self) -> None:
+        """Ask the run for a checkpoint."""
+        self._ask(run_actions.save_now)
+
+    def action_resume(self) -> None:
+        """Go on with a run that is over."""
+        self._ask(run_actions.resume)
+
+    def _ask(self, action: Callable[[QtuiApp, Run], Awaitable[bool]]) -> None:
+        if self.followed is not None:
+            self.run_worker(self._asked(action, self.followed))
+
+    async def _asked(
+        self, action: Callable[[QtuiApp, Run], Awaitable[bool]], followed: Followed
+    ) -> None:
+        await action(self.qtui, followed.run)
+        followed.wake()
+
+    def action_seen(self) -> None:
+        """Take away the alert that is shown."""
+        if self._alert is not None:
+            self._seen_alerts.add(self._alert[:2])
+            self._look_for_alerts()
+            self._draw_header()
+
+    def action_run(self, by: int) -> None:
+        """Show the run that is older (1) or newer (-1) than this one."""
+        self.run_worker(self._go_to_run(by), group="run", exclusive=True)
+
+    async def _go_to_run(self, by: int) -> None:
+        workspace, shown = self.qtui.workspace, self.followed
+        if shown is None:
+            return
+        try:
+            runs = await off_loop(lambda: folder.all_runs(workspace))
+        except QtuiError as error:
+            self.qtui.say(error.message, "error")
+            return
+        paths = [run.path for run in runs]
+        at = paths.index(shown.run.path) + by if shown.run.path in paths else 0
+        if 0 <= at < len(runs):
+            self.show(runs[at])
+        else:
+            self.qtui.say("This is the oldest run" if by > 0 else "This is the newest run")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What cannot be done to the run in its state is not offered."""
+        followed = self.followed
+        if action in ("stop", "save"):
+            return followed is not None and followed.status in LIVING
+        if action == "resume":
+            return followed is not None and (
+                state.resumable(followed.status) or followed.status is state.Status.QUEUED
+            )
+        return True
+
+
+def _newest(workspace: Path) -> Run | None:
+    """The newest living run, else the newest."""
+    runs = folder.all_runs(workspace)
+    for run in runs:
+        try:
+            if is_held(run.lock):
+                return run
+        except QtuiError:  # another user's: it may well live, but it cannot be told
+            continue
+    return runs[0] if runs else None
