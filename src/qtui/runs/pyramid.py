@@ -241,6 +241,10 @@ class Pyramid:
 
     # -- smoothing -----------------------------------------------------------------------------
 
+    def has_smoothed(self, weight: float) -> bool:
+        """Whether `smoothed` has been asked for this weight and would answer at once."""
+        return weight <= 0 or weight in self._smoothed
+
     def smoothed(self, weight: float) -> Pyramid:
         """This curve as its exponential moving average; itself for a `weight` of 0.
 

@@ -15,11 +15,17 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from qtui.runs.pyramid import Pyramid
+from qtui.terminal import clean_line
 from qtui.widgets import chart_view
 from qtui.widgets.chart_drawing import ChartCurve, Drawing, Row, draw, seen
 from qtui.widgets.chart_view import ChartView
 
 __all__ = ["Chart", "ChartCurve", "ChartView"]
+
+_WARM_SECONDS = 0.2
+_WARM_FROM = 5_000
+"""Points from which on an average takes long enough to be made before it is asked for."""
 
 _APART = 8
 """Unchanged cells between two changed ones that are cheaper sent than jumped over."""
@@ -66,6 +72,7 @@ class Chart(Widget):
         self._drawn_for: tuple[int, int, bool] | None = None
         self._stale = True
         self._looks: list[Style] = []
+        self._warming = False
         self.drawings = 0
         """How often it was drawn."""
         self.cells_sent = 0
@@ -111,7 +118,7 @@ class Chart(Widget):
         for curve in self._curves:
             pyramid = seen(curve, self._view)
             if (point := pyramid.at(self._view.crosshair)) is not None:
-                found.append((curve.label, *point))
+                found.append((clean_line(curve.label, 40), *point))
         return found
 
     # -- looking -------------------------------------------------------------------------------
@@ -174,7 +181,31 @@ class Chart(Widget):
         self.drawings += 1
         self._stale = False
         same, self._drawn_for = kind == self._drawn_for, kind
+        if not self._warming and self._cold():
+            self._warming = True
+            self.set_timer(_WARM_SECONDS, self._warm)
         return same
+
+    def _cold(self) -> list[tuple[Pyramid, float]]:
+        """Long curves and the smoothings they have not been asked for yet."""
+        return [
+            (curve.pyramid, weight)
+            for curve in self._curves
+            if not curve.marks and len(curve.pyramid) >= _WARM_FROM
+            for weight in chart_view.SMOOTHINGS
+            if not curve.pyramid.has_smoothed(weight)
+        ]
+
+    def _warm(self) -> None:
+        """Make one smoothed curve ahead, so that the key that asks for it is answered at once."""
+        self._warming = False
+        if self.is_parked or not (cold := self._cold()):
+            return
+        pyramid, weight = cold[0]
+        pyramid.smoothed(weight)
+        if len(cold) > 1:
+            self._warming = True
+            self.set_timer(_WARM_SECONDS, self._warm)
 
     def on_show(self) -> None:
         if self._stale:
@@ -189,8 +220,11 @@ class Chart(Widget):
         self._looks = []
 
     def render_line(self, y: int) -> Strip:
-        """A line of the last drawing; drawn now when something changed while it was hidden."""
-        if self._stale:
+        """A line of the last drawing; drawn now when something changed while it was hidden.
+
+        Lines may be asked for at a new size before the widget is told of it.
+        """
+        if self._stale or (self._drawn_for is not None and self._drawn_for[:2] != self.size):
             self._redraw()
         if y >= len(self._drawing.rows):
             return Strip.blank(self.size.width, self.rich_style)

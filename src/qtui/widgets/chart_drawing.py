@@ -4,7 +4,7 @@ loss 1.084 · eval 1.121                                    ~0.6 log clip 1–99
  2.4┤⡇
  1.4┤⠈⠒⠤⣀⡀
     └┬──────────┬──────────┬──────────
-     0         400        800     step
+step 0         400        800
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def draw(
     shown = [(curve, seen(curve, view)) for curve in curves]
     axis, left_out = _axis(shown, view, low, high, before)
     rows = [_header(curves, view, (low, high), width, left_out=left_out, unicode=unicode)]
-    if axis is None:
+    if axis is None or not body:
         rows += _blank(curves, view, width, body)
     else:
         _curves(plot, shown, view, axis, low, high)
@@ -268,22 +268,19 @@ def _foot(low: float, high: float, across: int, gutter: int) -> list[Row]:
     line, text = Row(), Row()
     if gutter:
         line.add(" " * (gutter - 1) + "└", AXIS)
-        text.add(" " * gutter, MUTED)
+        text.add("step ".rjust(gutter), MUTED)
     line.add("─" * across, AXIS)
     text.add(" " * across, MUTED)
     free = 0
-    end = across - 5 if across >= 40 else across  # where the word "step" begins
     for step, label in step_ticks(low, high, max(across // 12, 2)):
         at = _column(step, low, high, across)
         if at is None:
             continue
         line.put(gutter + at, "┬", AXIS)
         start = min(max(at - len(label) // 2, 0), across - len(label))
-        if start >= free and start + len(label) <= end:
+        if start >= free:
             text.put(gutter + start, label, MUTED)
             free = start + len(label) + 1
-    if end < across and free <= end:
-        text.put(gutter + across - 4, "step", MUTED)
     return [line, text]
 
 

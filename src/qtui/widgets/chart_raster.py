@@ -20,7 +20,7 @@ _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # left, right colu
 _THIRDS = ((0x01, 0x02, 0x04),)
 _PLAIN = (" ", "'", "-", "|", "_", "|", "|", "|")
 _SIGNS = "*+xo%@&="
-_DASHES = ((1,), (4, 3), (1, 2), (6, 2, 1, 2), (2, 2))
+_DASHES = ((1,), (4, 3), (1, 2), (3, 1, 1, 1), (2, 2))
 FAINT = 255
 """The owner of a cell that has nothing but faint dots."""
 
@@ -66,13 +66,13 @@ def spans(
         points.append((max(after[0], float(count)), place, place))
     covered: list[Span | None] = [None] * count
     broken = iter(gaps)
-    gap = next(broken, count + 1)
+    gap: float = next(broken, math.inf)
     last: tuple[float, int, int] | None = None
     for point in points:
         at, top, bottom = point
         if last is not None:
             while gap <= last[0]:
-                gap = next(broken, count + 1)
+                gap = next(broken, math.inf)
             if not last[0] < gap < at:
                 top, bottom = _join(covered, last, point)
         if 0 <= at < count:

@@ -159,7 +159,7 @@ class Scale:
     def filled(self, low: float, high: float) -> float:
         """Which share of the axis lies between two of its values."""
         if self.log:
-            return math.log(high / low) / math.log(self.high / self.low)
+            return (math.log(high) - math.log(low)) / (math.log(self.high) - math.log(self.low))
         return (high - low) / (self.high - self.low)
 
 
@@ -169,13 +169,15 @@ def scale(low: float, high: float, *, log: bool, before: Scale | None = None) ->
     `before` is kept as long as everything fits into it and fills at least 60 % of it: an axis that
     moves means that every cell is sent anew.
     """
+    low, high = (min(max(value, -_HUGE), _HUGE) for value in (low, high))
+    if log:
+        low, high = max(low, 1 / _HUGE), max(high, 1 / _HUGE)
     if before is not None and before.log == log and before.low <= low and high <= before.high:
         filled = before.filled(low, high)
         if filled >= 0.6 or (filled < 0.01 and _flat(low, high, log)):
             return before
     if log:
         return _log_scale(low, high)
-    low, high = max(low, -_HUGE), min(high, _HUGE)
     if _flat(low, high, log):
         margin = abs(low) * 0.1 if abs(low) > 1 / _HUGE else 1.0
         low, high = low - margin, high + margin
