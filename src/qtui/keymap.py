@@ -61,16 +61,39 @@ TABLE: tuple[Key, ...] = (
         priority=True,
     ),
     Key("app.theme", "ctrl+t", "next_theme", "theme", "Next theme.", bar=False),
-    Key("app.back", "q,escape", "back", "back", "Back to where you came from.", bar=False),
+    Key(
+        "app.back",
+        "q",
+        "back",
+        "back",
+        "Back to where you came from; on Home, leave.",
+        bar=False,
+    ),
+    Key("app.escape", "escape", "back(False)", "back", "Back; on Home, nothing.", bar=False),
     Key(
         "app.quit",
         "ctrl+q",
         "quit",
         "quit",
-        "Leave the dashboard. Runs go on by themselves.",
+        "Leave the dashboard at once. Runs go on by themselves.",
         bar=False,
         priority=True,
     ),
+    Key("app.how_to_quit", "ctrl+c", "help_quit", "", "Say how to leave.", bar=False),
+    Key(
+        "app.suspend",
+        "ctrl+z",
+        "suspend_process",
+        "suspend",
+        "Back to the shell for a while; fg returns.",
+        bar=False,
+        priority=True,
+    ),
+    # -- help --------------------------------------------------------------------------------
+    Key("help.close", "escape,q,question_mark,f1", "close", "close", "Close the help.", bar=False),
+    Key("help.down", "j", "scroll('scroll_down')", "down", "A line down.", bar=False),
+    Key("help.up", "k", "scroll('scroll_up')", "up", "A line up.", bar=False),
+    Key("help.page", "space", "scroll('scroll_page_down')", "page", "A page down.", bar=False),
     # -- monitor -----------------------------------------------------------------------------
     Key("monitor.stop", "s", "stop", "stop…", "Stop the run; asks whether with a checkpoint."),
     Key("monitor.save", "c", "save", "save now", "Write a checkpoint at the next step."),
@@ -318,18 +341,21 @@ TABLE: tuple[Key, ...] = (
         bar=False,
     ),
     # -- choosing from a list ----------------------------------------------------------------
-    Key("picker.up", "up", "up", "up", "The entry above.", bar=False),
-    Key("picker.down", "down", "down", "down", "The entry below.", bar=False),
-    Key("picker.page_up", "pageup", "page_up", "page up", "A page of entries up.", bar=False),
-    Key(
-        "picker.page_down",
-        "pagedown",
-        "page_down",
-        "page down",
-        "A page of entries down.",
-        bar=False,
-    ),
+    Key("picker.up", "up", "move(-1)", "up", "The entry above.", bar=False),
+    Key("picker.down", "down", "move(1)", "down", "The entry below.", bar=False),
+    Key("picker.page_up", "pageup", "move(-12)", "page up", "A page of entries up.", bar=False),
+    Key("picker.page_down", "pagedown", "move(12)", "page down", "A page down.", bar=False),
     Key("picker.leave", "escape", "leave", "cancel", "Choose nothing.", bar=False),
+    # -- system ------------------------------------------------------------------------------
+    Key("system.again", "r", "again", "look again", "Look for what is missing once more."),
+    Key("system.copy", "y", "copy", "copy command", "Copy the command that mends the finding."),
+    Key("system.gpu", "g", "next_gpu", "next GPU", "Show the details of the next GPU."),
+    Key("system.up", "up,k", "move(-1)", "up", "The finding above.", bar=False),
+    Key("system.down", "down,j", "move(1)", "down", "The finding below.", bar=False),
+    Key("system.page_up", "pageup", "move(-5)", "page up", "Five findings up.", bar=False),
+    Key("system.page_down", "pagedown", "move(5)", "page down", "Five findings down.", bar=False),
+    Key("system.top", "home", "move(-1000)", "top", "To the first finding.", bar=False),
+    Key("system.end", "end", "move(1000)", "end", "To the last finding.", bar=False),
 )
 
 
@@ -348,3 +374,11 @@ def bindings(screen: str) -> list[Binding]:
         for key in TABLE
         if key.screen == screen
     ]
+
+
+def find(id: str) -> Key:
+    """The entry with that id. Raises `KeyError` when there is none."""
+    for key in TABLE:
+        if key.id == id:
+            return key
+    raise KeyError(id)

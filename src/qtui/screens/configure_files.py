@@ -1,6 +1,6 @@
 """What the configure screen leaves on the disk: run files, commands, and runs.
 
-All but `ask_where` wait for the disk and belong in a thread.
+All of this waits for the disk and belongs in a thread.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import hashlib
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qtui.config.form import Form
 from qtui.config.load import resolve_dict
@@ -17,31 +16,14 @@ from qtui.config.models import FineTuneConfig
 from qtui.errors import QtuiError
 from qtui.runs import durable, folder, launch
 from qtui.runs.folder import Run
-from qtui.screens.background import off_loop
-from qtui.screens.dialogs import Ask, Choice, Option
 from qtui.terminal import clean_line
-
-if TYPE_CHECKING:
-    from qtui.app import QtuiApp
 
 DEFAULT_NAME = "run.yaml"
 
 
-async def ask_where(app: QtuiApp, form: Form) -> Path | None:
-    """Where to write the run file; None when the user thinks better of it."""
-    name = str(form.path) if form.path else DEFAULT_NAME
-    given = await app.push_screen_wait(Ask("Save the run file", "Its path:", name))
-    if given is None or not given.strip():
-        return None
-    path = app.workspace.absolute() / Path(given.strip()).expanduser()
-    if not await off_loop(lambda: os.path.lexists(path)):
-        return path
-    options = (
-        Option("no", "n", "keep it as it is"),
-        Option("yes", "y", "overwrite it; comments in it are lost"),
-    )
-    answer = await app.push_screen_wait(Choice(f"{given} is there already", "", options))
-    return path if answer == "yes" else None
+def exists(path: Path) -> bool:
+    """Whether there is something of that name, also a link that leads nowhere."""
+    return os.path.lexists(path)
 
 
 def write(path: Path, text: str) -> None:

@@ -78,7 +78,7 @@ def _heading(
     differing = [f"{f.name} {form.text(f.key)}" for f in of_section if f.key in form.changed]
     parts = [f"{wrong} to mend"] if wrong else []
     if open_:
-        parts.append(f"{len(of_section)} settings")
+        parts.append(f"{len(differing)} of {len(of_section)} not as by default")
     else:
         parts.append(", ".join(differing) or "all as by default")
     signs = "▾▸" if unicode else "v>"
@@ -102,7 +102,7 @@ def _setting(form: Form, field: FieldInfo, report: Mapping[str, Any] | None) -> 
     names = {MODEL: "model", DATA: "data"}
     return Line(
         key=key,
-        name=names.get(key, f"  {field.name}"[: 2 + 27]),
+        name=names.get(key, f" {field.name}"),
         value=clean_line(form.text(key)),
         note=clean_line(note),
         mark=mark,

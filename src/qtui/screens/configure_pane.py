@@ -7,19 +7,20 @@ not known are not guessed: the text says what would have to be done to know them
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textual.content import Content
 
 from qtui import wording
-from qtui.config.form import Form
+from qtui.config.form import Form, text_of
 from qtui.config.models import FineTuneConfig
 from qtui.errors import QtuiError
 from qtui.runs.prepare import Look, PreviewRow
 from qtui.runs.recent import Speed
 from qtui.system.fit import Fit
 from qtui.system.sizes import size
+from qtui.system.verdict import Suggestion, Verdict
 from qtui.terminal import clean, clean_line
 
 _STYLES = {"fits": "bold $text-success", "tight": "bold $text-warning", "no": "bold $text-error"}
@@ -99,11 +100,9 @@ def _memory(fit: Fit) -> list[Content]:
     else:
         found.append(Content("No GPU is visible here to hold this against."))
     found.append(Content(""))
-    checkpointing = "on" if needed.gradient_checkpointing else "off"
     found.append(
         Content.styled(
-            f"{'on ' + fit.device:<14}{'likely':>9}{'low':>9}{'high':>9}   "
-            f"(checkpointing {checkpointing})",
+            f"{'on ' + fit.device:<14}{'likely':>9}{'low':>9}{'high':>9}",
             "$text-muted",
         )
     )
@@ -122,15 +121,36 @@ def _memory(fit: Fit) -> list[Content]:
             "$text-muted",
         )
     )
+    checkpointing = "on" if needed.gradient_checkpointing else "off"
+    found.append(Content.styled(f"gradient checkpointing is {checkpointing}", "$text-muted"))
     found += [Content(clean_line(note)) for note in needed.notes]
-    suggestions = fit.verdict.suggestions if fit.verdict is not None else ()
-    if suggestions:
-        found += [Content(""), Content.assemble(("a", "bold $accent"), " applies the first of")]
-        for suggestion in suggestions:
-            enough = "enough" if suggestion.fits else "not enough"
-            saved = f"saves {size(suggestion.saves)}, {enough}"
-            found.append(Content(f"  {clean_line(suggestion.words)}  ({saved})"))
+    return found + (_suggestions(fit.verdict) if fit.verdict is not None else [])
+
+
+def _suggestions(verdict: Verdict) -> list[Content]:
+    """What would make it fit; when nothing does, what would help."""
+    enough = [suggestion for suggestion in verdict.suggestions if suggestion.fits]
+    shown = enough or verdict.suggestions
+    if not shown:
+        return []
+    found = [
+        Content(""),
+        Content.styled("Enough would be" if enough else "Nothing is enough; helps", "bold"),
+    ]
+    for number, suggestion in enumerate(shown):
+        key: Content | tuple[str, str] = ("a ", "bold $accent") if not number else Content("  ")
+        found.append(
+            Content.assemble(key, f"{change(suggestion)}  (saves {size(suggestion.saves)})")
+        )
     return found
+
+
+def change(suggestion: Suggestion) -> str:
+    """A suggestion in words, such as `batch_size 2, gradient_accumulation_steps 8`."""
+    return ", ".join(
+        f"{key.partition('.')[2]} {text_of(key, value)}"
+        for key, value in suggestion.settings.items()
+    )
 
 
 def yaml(form: Form) -> list[Content]:
@@ -141,7 +161,10 @@ def yaml(form: Form) -> list[Content]:
 
 
 def time_lines(
-    config: FineTuneConfig, report: dict[str, Any] | None, speed: Speed | None, price: float | None
+    config: FineTuneConfig,
+    report: Mapping[str, Any] | None,
+    speed: Speed | None,
+    price: float | None,
 ) -> list[str]:
     """How much work it is and how long that takes, from what was counted and measured."""
     if report is None:

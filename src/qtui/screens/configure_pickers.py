@@ -16,14 +16,6 @@ from qtui.screens.picker import Entry, Picker
 VALIDATION = "data.validation_path"
 WITH_LIST = (MODEL, DATA, VALIDATION)
 """Settings whose values are listed although others are possible."""
-BEFORE_DATA = (
-    MODEL,
-    "model.revision",
-    "training.max_seq_length",
-    "training.assistant_only_loss",
-    "training.seed",
-)
-"""Settings outside the data section on which the prepared data depend."""
 
 
 def picker(form: Form, key: str, recent: Recent, workspace: Path) -> Picker:

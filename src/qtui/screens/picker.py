@@ -13,17 +13,21 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Input, Static
 
 from qtui import keymap
 from qtui.screens.background import off_loop
 from qtui.terminal import clean_line, columns
+from qtui.widgets.form_list import FormList, Line
 
 MOST = 300
 """Entries that are listed at once; typing narrows them down."""
-PAGE = 10
-"""Entries that page up and down pass over."""
+ROWS = 14
+"""Entries in sight."""
+NOTHING = ""
+"""Key of the line that says that there is nothing."""
+PICKED = "="
+"""How the keys of all other lines begin: a value may be empty."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +69,24 @@ class Picker(ModalScreen[str | None]):
         self._shown: list[str] = []
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="picker"):
+        unicode = bool(getattr(self.app, "unicode", True))
+        with Vertical(id="picker", classes="" if unicode else "-ascii"):
             yield Static(Content(self._title), id="picker-title")
             yield Input(id="picker-text", placeholder=self._placeholder(), compact=True)
-            yield OptionList(id="picker-list", markup=False)
+            yield FormList(id="picker-list", unicode=unicode, value_width=0, alone=True)
             yield Static(Content(self._hint), id="picker-hint")
 
     def on_mount(self) -> None:
         self.query_one(Input).cursor_blink = False
-        self.query_one(OptionList).can_focus = False
+        self._list.can_focus = False
         self.query_one("#picker-hint").display = bool(self._hint)
         self._fill()
         if self._gather is not None:
             self.run_worker(self._take_more(self._gather))
+
+    @property
+    def _list(self) -> FormList:
+        return self.query_one(FormList)
 
     def _placeholder(self) -> str:
         return "type a part of it, or something else" if self._free else "type a part of it"
@@ -112,46 +121,19 @@ class Picker(ModalScreen[str | None]):
         # What looks whole is meant as it is; a word is more likely a part of something.
         whole = any(sign in typed for sign in "/:.\\")
         shown = ([*own, *found] if whole else [*found, *own])[:MOST]
-        listed = self.query_one(OptionList)
-        before = self._shown[listed.highlighted] if listed.highlighted is not None else ""
-        wanted = before if before and not typed else self._current
-        self._shown = [entry.value for entry in shown]
-        listed.clear_options()
-        listed.add_options([self._row(entry, shown) for entry in shown])
-        if not shown:
-            listed.add_option(Option("nothing of that name", disabled=True))
-        else:
-            stays = wanted in self._shown and not typed
-            listed.highlighted = self._shown.index(wanted) if stays else 0
+        listed = self._list
+        listed.name_width = min(max((columns(clean_line(e.label)) for e in shown), default=0), 40)
+        # While something is typed the first line is the best; else the cursor stays where it is.
+        stays = "" if typed else listed.key or PICKED + self._current
+        lines = [_line(entry) for entry in shown] or [Line(NOTHING, "nothing of that name")]
+        listed.styles.height = min(len(lines), ROWS)
+        listed.show(lines)
+        if not listed.go_to(stays):
+            listed.go(0)
 
-    def _row(self, entry: Entry, shown: Sequence[Entry]) -> Option:
-        width = min(max(columns(clean_line(other.label)) for other in shown), 40)
-        label = clean_line(entry.label)
-        gap = " " * max(width - columns(label) + 2, 2)
-        detail = Content.styled(gap + clean_line(entry.detail), "$text-muted")
-        return Option(Content.assemble(Content(label), detail if entry.detail else ""))
-
-    def action_up(self) -> None:
-        """The entry above."""
-        self._move(-1)
-
-    def action_down(self) -> None:
-        """The entry below."""
-        self._move(1)
-
-    def action_page_up(self) -> None:
-        """A page of entries up."""
-        self._move(-PAGE)
-
-    def action_page_down(self) -> None:
-        """A page of entries down."""
-        self._move(PAGE)
-
-    def _move(self, by: int) -> None:
-        listed = self.query_one(OptionList)
-        if self._shown:
-            last = len(self._shown) - 1
-            listed.highlighted = min(max((listed.highlighted or 0) + by, 0), last)
+    def action_move(self, by: int) -> None:
+        """Another entry."""
+        self._list.go(self._list.at + by)
 
     def action_leave(self) -> None:
         """Choose nothing."""
@@ -159,10 +141,16 @@ class Picker(ModalScreen[str | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        at = self.query_one(OptionList).highlighted
-        if self._shown and at is not None:
-            self.dismiss(self._shown[at])
+        self._choose()
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+    def on_form_list_clicked(self, event: FormList.Clicked) -> None:
         event.stop()
-        self.dismiss(self._shown[event.option_index])
+        self._choose()
+
+    def _choose(self) -> None:
+        if self._list.key != NOTHING:
+            self.dismiss(self._list.key.removeprefix(PICKED))
+
+
+def _line(entry: Entry) -> Line:
+    return Line(PICKED + entry.value, clean_line(entry.label), note=clean_line(entry.detail))

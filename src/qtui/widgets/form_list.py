@@ -1,8 +1,8 @@
-"""The settings of a form as lines: a name, a value, and what there is to say about it.
+"""Lines to choose from: a name, a value, and what there is to say about it.
 
 One widget that draws its lines, not a widget for each: sixty text fields would be slow to start
 and to scroll over a slow line. What changed is drawn again and nothing else. The line that the
-cursor stands on stays the same setting when lines come and go around it.
+cursor stands on stays the same when lines come and go around it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,6 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from qtui.terminal import columns, cut
-
-NAME_WIDTH = 28
-"""Columns for a setting's name; the longest has 27."""
-VALUE_AT = 4 + NAME_WIDTH
-"""The column at which values begin."""
-NOTE_AT = VALUE_AT + 16
-"""The column at which notes begin, unless a value is longer."""
 
 
 class Tone(StrEnum):
@@ -92,13 +85,32 @@ class FormList(ScrollView, can_focus=True, inherit_bindings=False):
     class Clicked(Message):
         """The line that has the cursor was clicked on."""
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        id: str | None = None,
+        unicode: bool = True,
+        name_width: int = 28,
+        value_width: int = 14,
+        alone: bool = False,
+    ) -> None:
+        """Names and values have the given columns; a longer one moves what follows it.
+
+        `alone`: the cursor is always the one that counts, also when something else has the focus.
+        """
         super().__init__(id=id)
+        self.name_width = name_width
+        self.value_width = value_width
+        self._alone = alone
+        self._pointer, self._ellipsis = ("▸", "…") if unicode else (">", "...")
         self.lines: tuple[Line, ...] = ()
         self.at = 0
         """The number of the line under the cursor."""
-        self.pointer = "▸"
-        """What stands before that line."""
+
+    @property
+    def value_at(self) -> int:
+        """The column at which values begin."""
+        return self.name_width + 4
 
     @property
     def key(self) -> str:
@@ -189,21 +201,20 @@ class FormList(ScrollView, can_focus=True, inherit_bindings=False):
         return strip.adjust_cell_length(width, self.rich_style)
 
     def _strip(self, line: Line, here: bool, width: int) -> Strip:
-        pointer = self.pointer if here else " "
-        note = cut(line.note, max(width - max(NOTE_AT, VALUE_AT + columns(line.value) + 2), 0))
+        pointer = self._pointer if here else " "
         if line.tone is Tone.HEADING:
-            note = cut(line.note, max(width - 18, 0))
+            note = self._cut(line.note, width - 18)
             parts = [(f"{pointer}{line.fold} {line.name:<13}  ", "heading"), (note, "note")]
         else:
-            value = cut(line.value, max(width - VALUE_AT, 0))
-            used = VALUE_AT + columns(value)
-            gap = " " * max(NOTE_AT - used, 2)
+            name = self._padded(self._cut(line.name, width - 4), self.name_width)
+            value = self._padded(self._cut(line.value, width - 4 - columns(name)), self.value_width)
+            note = self._cut(line.note, width - 6 - columns(name) - columns(value))
             wrong = line.tone is Tone.WRONG
             parts = [
-                (f"{pointer} {line.name:<{NAME_WIDTH}}", "name"),
+                (f"{pointer} {name}", "name"),
                 (f"{line.mark} ", line.tone),
                 (value, line.tone),
-                (gap + note if note else "", "note-wrong" if wrong else "note"),
+                (f"  {note}", "note-wrong" if wrong else "note"),
             ]
         segments = [
             Segment(text, self.get_component_rich_style(f"form-list--{style}"))
@@ -213,6 +224,13 @@ class FormList(ScrollView, can_focus=True, inherit_bindings=False):
         strip = Strip(segments)
         if not here:
             return strip
-        cursor = "cursor" if self.has_focus else "cursor-blurred"
+        cursor = "cursor" if self.has_focus or self._alone else "cursor-blurred"
         style = self.get_component_rich_style(f"form-list--{cursor}", partial=True)
         return strip.adjust_cell_length(width, self.rich_style).apply_style(style)
+
+    def _cut(self, text: str, width: int) -> str:
+        return cut(text, max(width, 0), self._ellipsis)
+
+    @staticmethod
+    def _padded(text: str, width: int) -> str:
+        return text + " " * max(width - columns(text), 0)
