@@ -1,7 +1,12 @@
-"""`qtui` without a command: the runs of this folder, the GPUs, and what to type next."""
+"""`qtui` without a command: the dashboard on a terminal; elsewhere what its first screen shows.
+
+A pipe, cron, `--json` and `--headless` get text or JSON, and an end.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from qtui.cli import runs, system
@@ -17,7 +22,26 @@ _SHOWN = 10
 
 
 def home(arguments: Namespace, out: Output) -> int:
-    """Print what the dashboard's first screen shows."""
+    """Open the dashboard, or print what it would show."""
+    if arguments.headless or out.json or not _on_terminal():
+        return _print(arguments, out)
+    from qtui.dashboard import open_dashboard
+
+    out.flush()
+    return open_dashboard(arguments.workspace)
+
+
+def _on_terminal() -> bool:
+    """Whether somebody sits at both ends, before a terminal that can move its cursor."""
+    return (
+        sys.stdin is not None
+        and sys.stdin.isatty()
+        and sys.stdout.isatty()
+        and os.environ.get("TERM", "") not in ("", "dumb")
+    )
+
+
+def _print(arguments: Namespace, out: Output) -> int:
     from qtui.system import gpu
 
     found = all_runs(arguments.workspace)

@@ -1,1 +1,4 @@
-"""One file a theme, and what reads them."""
+"""Themes, one TOML file each: those that come with qtui lie here, the user's own beside the config.
+
+`load` reads them.
+"""

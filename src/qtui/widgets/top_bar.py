@@ -10,13 +10,18 @@ from qtui.terminal import clean_line, columns, cut
 
 PLACES = (("1", "home"), ("2", "configure"), ("4", "monitor"), ("9", "system"))
 """Screens in the order of their numbers."""
+_NAME = " qtui "
 
 
 class TopBar(Widget):
-    """One line. `gpu` is what stands on the right; the application keeps it up to date."""
+    """One line. `gpu` is what stands on the right; the application keeps it up to date.
+
+    When that is long (it may be a reason) the screens that you are not on shrink to their numbers.
+    """
 
     DEFAULT_CSS = """
     TopBar { dock: top; height: 1; width: 1fr; background: $panel; color: $foreground; }
+    TopBar:ansi { text-style: underline; }
     """
 
     gpu: reactive[str] = reactive("")
@@ -26,18 +31,20 @@ class TopBar(Widget):
         self.place = place
 
     def render(self) -> Content:
-        width = self.size.width
-        parts = [Content.styled(" qtui ", "bold $accent")]
-        used = 6
-        gpu = cut(clean_line(self.gpu), max(width - 20, 0))
-        room = width - columns(gpu) - 2
-        for number, place in PLACES:
-            text = f" {number} {place.capitalize()} "
-            here = place == self.place
-            if used + len(text) > room and not here:
-                continue
-            parts.append(Content.styled(text, "reverse bold" if here else "$text-muted"))
-            used += len(text)
-        parts.append(Content(" " * max(width - used - columns(gpu) - 1, 1)))
-        parts.append(Content(gpu))
+        gpu = clean_line(self.gpu)
+        room = self.size.width - len(_NAME) - 2
+        long = [f" {number} {place.capitalize()} " for number, place in PLACES]
+        short = [
+            text if place == self.place else f" {number} "
+            for text, (number, place) in zip(long, PLACES, strict=True)
+        ]
+        labels = long if len("".join(long)) + columns(gpu) <= room else short
+        gpu = cut(gpu, max(room - len("".join(labels)), 0))
+        parts = [Content.styled(_NAME, "bold $accent")]
+        parts += [
+            Content.styled(text, "reverse bold" if place == self.place else "$text-muted")
+            for text, (_, place) in zip(labels, PLACES, strict=True)
+        ]
+        used = len(_NAME) + len("".join(labels)) + columns(gpu)
+        parts += [Content(" " * max(self.size.width - used - 1, 1)), Content(gpu)]
         return Content("").join(parts)

@@ -1,0 +1,95 @@
+"""The help: every key of the table with what it does, as the user has remapped it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from qtui import keymap
+from qtui.keymap import EVERYWHERE, Key
+from qtui.remapping import display
+from qtui.terminal import clean_line, columns
+
+_WIDEST_KEYS = 16
+
+
+class Help(ModalScreen[None]):
+    """All keys, those of `place` (the first part of their ids) first; escape goes back."""
+
+    CSS_PATH = "help.tcss"
+    BINDINGS = [*keymap.bindings("help")]
+
+    def __init__(self, place: str, remapped: Mapping[str, str], config: str) -> None:
+        super().__init__()
+        self._place = place
+        self._remapped = remapped
+        self._config = clean_line(config)
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content.styled(" Help: what every key does", "bold"), id="help-title")
+        with VerticalScroll(id="help-list"):
+            yield Static(self._text(), id="help-text")
+        closes = display(self._remapped.get("help.close", keymap.find("help.close").keys))
+        yield Static(
+            Content(f" {closes} close   ↑↓ pgup pgdn home end move"),
+            id="help-bar",
+        )
+
+    def on_mount(self) -> None:
+        self.query_one("#help-list").focus()
+
+    def action_scroll(self, how: str) -> None:
+        """Scroll the list; `how` is the name of one of its methods."""
+        getattr(self.query_one("#help-list"), how)(animate=False)
+
+    def action_close(self) -> None:
+        """Back to the screen below."""
+        self.dismiss(None)
+
+    def _text(self) -> Content:
+        lines: list[Content] = []
+        for place in _order(self._place):
+            keys = [key for key in keymap.TABLE if key.screen == place]
+            lines += [Content.styled(_title(place, self._place), "bold underline $accent")]
+            lines += [line for key in keys for line in self._line(key)]
+            lines.append(Content(""))
+        lines += [
+            Content.styled("Everywhere in lists and forms", "bold underline $accent"),
+            Content("  tab, shift+tab   next part, previous part"),
+            Content("  arrows, enter    move, open"),
+            Content(""),
+            Content.styled("Other keys", "bold underline $accent"),
+            Content(f"  The words on the right are names. In {self._config}:"),
+            Content("      [keys]"),
+            Content('      "app.jump" = "ctrl+j"'),
+            Content("  Theme, ASCII, mouse, price of an hour and webhook are set there as well."),
+        ]
+        return Content("\n").join(lines)
+
+    def _line(self, key: Key) -> Iterable[Content]:
+        keys = display(self._remapped.get(key.id, key.keys))
+        if columns(keys) > _WIDEST_KEYS:
+            yield Content.styled(f"  {keys}", "bold")
+            keys = ""
+        yield Content.assemble(
+            (f"  {keys}" + " " * (_WIDEST_KEYS - columns(keys)) + " ", "bold"),
+            key.help,
+            (f"  {key.id}", "$text-muted"),
+        )
+
+
+def _order(place: str) -> Iterable[str]:
+    """The places of the table: this one, what works everywhere, then the others as they come."""
+    return dict.fromkeys((place, EVERYWHERE, *(key.screen for key in keymap.TABLE)))
+
+
+def _title(place: str, here: str) -> str:
+    if place == EVERYWHERE:
+        return "On every screen"
+    name = place.replace("_", " ").capitalize()
+    return f"{name} (here)" if place == here else name
