@@ -21,6 +21,8 @@ from qtui.widgets.gauges import Gauge, Past, fitting, row
 
 _FIRST = ("learning_rate", "grad_norm", "tokens_per_second")
 _MOST_GPUS = 2
+_SMOOTH = 0.9
+"""Of the traces: in a dozen columns the noise of single steps is a solid block."""
 _HOT = 85  # °C, from which the temperature is worth a look
 
 
@@ -87,7 +89,7 @@ def _training(followed: Followed, width: int, *, unicode: bool) -> Content:
         curve = followed.curve(name)
 
         def drawn(room: int, name: str = name) -> str:
-            return trace(followed.curve(name), None, room, unicode=unicode)
+            return trace(followed.curve(name).smoothed(_SMOOTH), None, room, unicode=unicode)
 
         gauges.append(
             Gauge(label(name), shown_as(name)(curve.latest), drawn if len(curve) else None)

@@ -32,6 +32,7 @@ class TextPane(ScrollView, can_focus=True):
         self._paragraphs: list[Content] = []
         self._rows: list[Content] = []
         self._wrapped_at = 0
+        self._follows = False  # whether the end is to stay in sight
 
     @property
     def text(self) -> str:
@@ -58,17 +59,17 @@ class TextPane(ScrollView, can_focus=True):
 
     def update(self, paragraphs: Sequence[Content]) -> None:
         """As `show`, for a newer state of what is shown: the place in it is kept."""
-        end, at = self.at_end and self.max_scroll_y > 0, self.scroll_target_y
+        end, at = self._follows, self.scroll_target_y
         self.show(paragraphs, end=end)
         if not end:
-            self.scroll_to(y=at, animate=False, force=True)
+            self.scroll_to(y=at, animate=False, immediate=True, force=True)
 
     def add(self, paragraphs: Iterable[Content]) -> None:
         """Show more below; the view goes along if it was at the end."""
         new = list(paragraphs)
         if not new:
             return
-        end = self.at_end
+        end = self._follows
         before = len(self._rows)
         self._paragraphs += new
         for paragraph in new:
@@ -90,9 +91,13 @@ class TextPane(ScrollView, can_focus=True):
 
     def on_resize(self, event: Resize) -> None:
         if self._width != self._wrapped_at:
-            end = self.at_end
+            at = self.scroll_target_y
             self._wrap_all()
-            self._place(end=end)
+            self._place(end=self._follows)
+            if not self._follows:
+                self.scroll_to(y=at, animate=False, immediate=True, force=True)
+        elif self._follows:
+            self._place(end=True)
 
     @property
     def _width(self) -> int:
@@ -108,10 +113,16 @@ class TextPane(ScrollView, can_focus=True):
             return [paragraph]
         return paragraph.wrap(width)
 
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if new_value != old_value and self.is_attached:
+            self._follows = self.max_scroll_y > 0 and self.at_end
+
     def _place(self, *, end: bool) -> None:
         self.virtual_size = Size(self._width, len(self._rows))
         if end:
             self.scroll_end(animate=False, immediate=True, force=True)
         else:
             self.scroll_to(y=0, animate=False, immediate=True, force=True)
+        self._follows = end
         self.refresh()
