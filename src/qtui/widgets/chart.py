@@ -80,13 +80,21 @@ class Chart(Widget):
 
     # -- what is shown -------------------------------------------------------------------------
 
-    def show(self, curves: Sequence[ChartCurve], *, planned: int | None) -> None:
+    def show(
+        self,
+        curves: Sequence[ChartCurve],
+        *,
+        planned: int | None,
+        view: ChartView | None = None,
+    ) -> None:
         """Show `curves` over the steps from 0 to `planned` (none: as far as they go).
 
-        To be called again after their pyramids took up something new.
+        To be called again after their pyramids took up something new. With `view` it is looked at
+        in another way from now on.
         """
         self._curves = tuple(curves)
         self._planned = planned
+        self._view = view or self._view
         self._changed()
 
     @property
@@ -141,7 +149,7 @@ class Chart(Widget):
     @property
     def is_parked(self) -> bool:
         """Whether it is not on screen: hidden, or on a screen that is not shown."""
-        return not (self.is_attached and self.screen.is_current and self.is_on_screen)
+        return not is_seen(self)
 
     def _changed(self) -> None:
         self._stale = True
@@ -207,6 +215,15 @@ class Chart(Widget):
             self._warming = True
             self.set_timer(_WARM_SECONDS, self._warm)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The drawing; made now when something changed while it was hidden.
+
+        Lines may be asked for at a new size before the widget is told of it.
+        """
+        if self._stale or (self._drawn_for is not None and self._drawn_for[:2] != self.size):
+            self._redraw()
+        return super().render_lines(crop)
+
     def on_show(self) -> None:
         if self._stale:
             self._redraw()
@@ -220,18 +237,24 @@ class Chart(Widget):
         self._looks = []
 
     def render_line(self, y: int) -> Strip:
-        """A line of the last drawing; drawn now when something changed while it was hidden.
-
-        Lines may be asked for at a new size before the widget is told of it.
-        """
-        if self._stale or (self._drawn_for is not None and self._drawn_for[:2] != self.size):
-            self._redraw()
+        """A line of the last drawing."""
         if y >= len(self._drawing.rows):
             return Strip.blank(self.size.width, self.rich_style)
         if not self._looks:
             self._looks = [self.get_component_rich_style(name) for name in self._STYLE_NAMES]
         row = self._drawing.rows[y]
         return Strip(_segments(row, self._looks), len(row.signs))
+
+
+def is_seen(widget: Widget) -> bool:
+    """Whether a widget is on screen: not hidden, and its screen on top or behind dialogs only."""
+    if not widget.is_attached:
+        return False
+    stack = widget.app.screen_stack
+    if widget.screen not in stack:
+        return False
+    above = stack[stack.index(widget.screen) + 1 :]
+    return not any(screen.styles.background.a == 1 for screen in above) and widget.is_on_screen
 
 
 def _segments(row: Row, looks: Sequence[Style]) -> list[Segment]:

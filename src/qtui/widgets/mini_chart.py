@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from textual.content import Content
 from textual.geometry import Region
+from textual.strip import Strip
 from textual.widget import Widget
 
 from qtui.runs.pyramid import Pyramid
 from qtui.terminal import clean_line, columns, cut
+from qtui.widgets.chart import is_seen
 from qtui.widgets.chart_drawing import trace
 
 
@@ -26,13 +28,20 @@ class MiniChart(Widget):
         self._pyramid: Pyramid | None = None
         self._planned: int | None = None
         self._text = ""
+        self._stale = False
         self._drawn: tuple[str, str] = ("", "")
 
     def show(self, pyramid: Pyramid, text: str, *, planned: int | None) -> None:
         """Show a curve over the steps up to `planned` (none: as far as it goes), and its value."""
         self._pyramid, self._text, self._planned = pyramid, text, planned
-        if not (self.is_attached and self.screen.is_current and self.is_on_screen):
-            return  # whoever shows the line paints all of it
+        if not is_seen(self):
+            self._stale = True
+            return
+        self._redraw()
+
+    def _redraw(self) -> None:
+        """Refresh from the first cell that differs."""
+        self._stale = False
         old, new = "".join(self._drawn), "".join(self._parts())
         if old != new:
             same = 0
@@ -42,6 +51,12 @@ class MiniChart(Widget):
                 self.refresh(Region(same, 0, max(self.size.width - same, 1), 1))
             else:
                 self.refresh()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The line; made anew when something changed while it was hidden."""
+        if self._stale:
+            self._redraw()
+        return super().render_lines(crop)
 
     def _parts(self) -> tuple[str, str]:
         width = self.size.width
