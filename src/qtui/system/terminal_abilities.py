@@ -30,9 +30,11 @@ class TerminalAbilities(msgspec.Struct, frozen=True, kw_only=True):
 
 def terminal_abilities(environment: Mapping[str, str] = os.environ) -> TerminalAbilities:
     """The abilities of the terminal that standard output goes to."""
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    # Not `sys.stdout`: while the dashboard is up that is Textual's own, which is no terminal.
+    stdout = sys.__stdout__
+    is_terminal = stdout is not None and stdout.isatty()
     size = shutil.get_terminal_size()
-    encoding = getattr(sys.stdout, "encoding", None) or locale.getpreferredencoding(False)
+    encoding = getattr(stdout, "encoding", None) or locale.getpreferredencoding(False)
     return TerminalAbilities(
         is_terminal=is_terminal,
         columns=size.columns,
