@@ -15,7 +15,16 @@ from textual.events import Focus
 from textual.message import Message
 
 from qtui.screens.followed import Followed
-from qtui.screens.monitor_charts import Group, Places, groups, label, note, places, shown_as
+from qtui.screens.monitor_charts import (
+    Group,
+    Places,
+    best_of,
+    groups,
+    label,
+    note,
+    places,
+    shown_as,
+)
 from qtui.terminal import clean_line
 from qtui.widgets.chart import Chart, ChartCurve, ChartView
 from qtui.widgets.chart_view import smoother
@@ -141,19 +150,22 @@ class ChartGrid(Container):
                 continue
             # Of another run the first metric alone: more would be a tangle.
             for metric in group.metrics if place == 0 else group.metrics[:1]:
-                steps, values = followed.history.metric(metric)
-                if place and not steps:
+                curve = followed.curve(metric)
+                if place and not len(curve):
                     continue
+                best = None
+                if metric == "eval_loss":
+                    best = best_of(*followed.history.metric(metric))
                 text = label(metric) if place == 0 else followed.run.name
                 if marked and not curves and self._groups[self._active] is group:
                     text = pointer + text
                 curves.append(
                     ChartCurve(
                         clean_line(text),
-                        followed.curve(metric),
+                        curve,
                         number=len(curves),
                         marks=metric.startswith("eval_"),
-                        note=note(metric, steps, values),
+                        note=note(metric, curve, best),
                         show=shown_as(metric),
                     )
                 )

@@ -11,6 +11,8 @@ from qtui.runs.series import History
 from qtui.runs.state import Status
 from qtui.runs.watch import Batch, RunFollower
 
+GIB = 1 << 30
+
 
 class Followed:
     """Follows `run` until closed.
@@ -27,6 +29,7 @@ class Followed:
         self.unavailable_since: float | None = None
         self.why = ""
         self._pyramids: dict[str, Pyramid] = {}
+        self._gibibytes: dict[str, tuple[int, list[float | None]]] = {}
         self._follower = RunFollower(run, lambda batch: hand_over(self, batch))
 
     def take(self, batch: Batch) -> list[AnyEvent] | None:
@@ -36,18 +39,36 @@ class Followed:
         if batch.history is not None:
             self.history = batch.history
             self._pyramids.clear()
+            self._gibibytes.clear()
         if self.history is not None and batch.events:
             self.history.feed(batch.events)
         return None if batch.history is not None else batch.events
 
     def curve(self, metric: str) -> Pyramid:
-        """The curve of a metric with all that is known of it; asked for again, it is the same."""
+        """The curve of a metric with all that is known of it; asked for again, it is the same.
+
+        Memory is in GiB, for an axis that can be read.
+        """
         pyramid = self._pyramids.get(metric)
         if pyramid is None:
             pyramid = self._pyramids[metric] = Pyramid()
         if self.history is not None:
-            pyramid.sync(*self.history.metric(metric), self.history.revision)
+            steps, values = self.history.metric(metric)
+            if metric.startswith("memory_"):
+                values = self._in_gibibytes(metric, values, self.history.revision)
+            pyramid.sync(steps, values, self.history.revision)
         return pyramid
+
+    def _in_gibibytes(
+        self, metric: str, values: list[float | None], revision: int
+    ) -> list[float | None]:
+        """A copy that grows with the values; made anew when they did anything but grow."""
+        known = self._gibibytes.get(metric)
+        if known is None or known[0] != revision:
+            known = self._gibibytes[metric] = (revision, [])
+        copy = known[1]
+        copy += [None if value is None else value / GIB for value in values[len(copy) :]]
+        return copy
 
     def rest(self) -> None:
         """Look no more until `wake`."""

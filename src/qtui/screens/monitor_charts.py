@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from qtui import wording
-
-GIB = 1 << 30
+from qtui.runs.pyramid import Pyramid
 
 _TOGETHER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("loss", ("loss", "eval_loss")),
@@ -27,10 +26,10 @@ _LABELS = {
     "learning_rate": "lr",
     "grad_norm": "grad norm",
     "tokens_per_second": "tokens/s",
-    "memory_allocated": "allocated",
+    "memory_allocated": "GiB allocated",
     "memory_reserved": "reserved",
     "memory_peak": "peak",
-    "memory_host": "worker memory",
+    "memory_host": "GiB of the worker",
     "memory_host_peak": "peak",
 }
 # Counters that only grow say nothing as a curve unless they are asked for.
@@ -76,7 +75,7 @@ def label(metric: str) -> str:
 
 
 def shown_as(metric: str) -> Callable[[float | None], str]:
-    """How values of a metric read, with their unit where they have one."""
+    """How values of a metric's curve read; memory is in GiB."""
     if metric.startswith("memory_"):
         return _memory
     if metric == "tokens_per_second":
@@ -85,26 +84,28 @@ def shown_as(metric: str) -> Callable[[float | None], str]:
 
 
 def _memory(value: float | None) -> str:
-    return wording.number(None) if value is None else f"{value / GIB:.1f} GiB"
+    return wording.number(None) if value is None else f"{value:.1f}"
 
 
 def _whole(value: float | None) -> str:
     return wording.number(None) if value is None else f"{value:,.0f}"
 
 
-def note(metric: str, steps: Sequence[int], values: Sequence[float | None]) -> str:
-    """What stands after the label: the latest value, of an evaluation loss the best one, too."""
+def note(metric: str, curve: Pyramid, best: tuple[float, int] | None) -> str:
+    """What stands after the label: the latest value, and beside an evaluation loss the `best`
+    (value and step)."""
     show = shown_as(metric)
-    if not values:
-        return show(None)
-    text = show(values[-1])
-    if metric != "eval_loss":
+    text = show(curve.latest)
+    if best is None:
         return text
+    value, step = best
+    return f"{text} (best {'' if value == curve.latest else show(value) + ' '}at {step})"
+
+
+def best_of(steps: Sequence[int], values: Sequence[float | None]) -> tuple[float, int] | None:
+    """The least of at least two values, and its step."""
     finite = [(value, step) for step, value in zip(steps, values, strict=True) if value is not None]
-    if len(finite) < 2:
-        return text
-    best, at = min(finite)
-    return f"{text} (best at {at})" if best == values[-1] else f"{text} (best {show(best)} at {at})"
+    return min(finite) if len(finite) > 1 else None
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,20 @@ from dataclasses import dataclass, field
 from textual.content import Content
 
 from qtui.reading import MachineRead
-from qtui.screens.followed import Followed
-from qtui.screens.monitor_charts import GIB, label, shown_as
+from qtui.screens.followed import GIB, Followed
+from qtui.screens.monitor_charts import label, shown_as
 from qtui.system.gpu_readings import Gpu
 from qtui.terminal import clean_line
 from qtui.widgets.chart_drawing import trace
 from qtui.widgets.gauges import Gauge, Past, fitting, row
 
 _FIRST = ("learning_rate", "grad_norm", "tokens_per_second")
+_TORCH = (
+    ("memory_allocated", "allocated"),
+    ("memory_reserved", "reserved"),
+    ("memory_peak", "peak"),
+)
+_WORKER = (("memory_host", "worker"), ("memory_host_peak", "worker's peak"))
 _MOST_GPUS = 2
 _SMOOTH = 0.9
 """Of the traces: in a dozen columns the noise of single steps is a solid block."""
@@ -101,17 +107,12 @@ def _torch_memory(followed: Followed) -> list[Gauge]:
     """What the worker says of its own memory: on the GPU by torch's allocator, else the host's."""
     history = followed.history
     names = set(history.names()) if history is not None else set()
-    gauges = []
-    if "memory_allocated" in names:
-        for name in ("memory_allocated", "memory_reserved", "memory_peak"):
-            if name in names:
-                latest = followed.curve(name).latest
-                gauges.append(Gauge(label(name), shown_as(name)(latest)))
-    elif "memory_host" in names:
-        for name, text in (("memory_host", "worker"), ("memory_host_peak", "worker's peak")):
-            if name in names:
-                gauges.append(Gauge(text, shown_as(name)(followed.curve(name).latest)))
-    return gauges
+    shown = _TORCH if "memory_allocated" in names else _WORKER
+    return [
+        Gauge(text, f"{shown_as(name)(followed.curve(name).latest)} GiB")
+        for name, text in shown
+        if name in names
+    ]
 
 
 def _gpus(
