@@ -133,7 +133,8 @@ class TtyDriver(LinuxDriver):
         # After a SIGSTOP from outside there was no farewell, and nothing is to be started again.
         if not self._at_work:
             super()._sigcont_application(*arguments)
-        else:
+        # In the background the terminal is somebody else's.
+        if os.tcgetpgrp(self.fileno) == os.getpgrp():
             self._loop.call_soon_threadsafe(self._draw_anew)
 
     # -- leaving ----------------------------------------------------------------------------------

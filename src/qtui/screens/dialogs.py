@@ -61,8 +61,8 @@ class Choice(ModalScreen[str | None]):
             if self._sentence:
                 yield Static(Content(self._sentence), classes="dialog-sentence")
             yield OptionList(*rows, markup=False)
-            yield Static(Content("a key, or ↑↓ and enter; escape: leave it" if _fancy(self)
-                                 else "a key, or arrows and enter; escape: leave it"),
+            yield Static(Content("a key, or ↑↓ and enter; esc: back" if _fancy(self)
+                                 else "a key, or arrows and enter; esc: back"),
                          classes="dialog-hint")  # fmt: skip
 
     def on_key(self, event: events.Key) -> None:
@@ -106,7 +106,7 @@ class Ask(ModalScreen[str | None]):
                 suggester=suggester if self._suggestions else None,
                 select_on_focus=False,
             )
-            yield Static(Content("enter: take it; escape: leave it"), classes="dialog-hint")
+            yield Static(Content("enter: take it; esc: back"), classes="dialog-hint")
 
     def on_mount(self) -> None:
         # A blinking cursor would send bytes twice a second for ever.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 
 from textual.app import ComposeResult
@@ -15,7 +16,8 @@ from qtui.keymap import EVERYWHERE, Key
 from qtui.remapping import display
 from qtui.terminal import clean_line, columns
 
-_WIDEST_KEYS = 16
+_WIDEST_KEYS = 13
+_WIDEST_NAME = max(len(key.id) for key in keymap.TABLE)
 
 
 class Help(ModalScreen[None]):
@@ -33,7 +35,7 @@ class Help(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         yield Static(Content.styled(" Help: what every key does", "bold"), id="help-title")
         with VerticalScroll(id="help-list"):
-            yield Static(self._text(), id="help-text")
+            yield Static(id="help-text")
         closes = display(self._remapped.get("help.close", keymap.find("help.close").keys))
         yield Static(
             Content(f" {closes} close   ↑↓ pgup pgdn home end move"),
@@ -43,6 +45,10 @@ class Help(ModalScreen[None]):
     def on_mount(self) -> None:
         self.query_one("#help-list").focus()
 
+    def on_resize(self) -> None:
+        # What the list leaves: its padding, and the scrollbar whose place is always kept.
+        self.query_one("#help-text", Static).update(self._text(self.size.width - 3))
+
     def action_scroll(self, how: str) -> None:
         """Scroll the list; `how` is the name of one of its methods."""
         getattr(self.query_one("#help-list"), how)(animate=False)
@@ -51,12 +57,13 @@ class Help(ModalScreen[None]):
         """Back to the screen below."""
         self.dismiss(None)
 
-    def _text(self) -> Content:
+    def _text(self, width: int) -> Content:
         lines: list[Content] = []
         for place in _order(self._place):
             keys = [key for key in keymap.TABLE if key.screen == place]
             lines += [Content.styled(_title(place, self._place), "bold underline $accent")]
-            lines += [line for key in keys for line in self._line(key)]
+            for key in keys:
+                lines += _line(key, display(self._remapped.get(key.id, key.keys)), width)
             lines.append(Content(""))
         lines += [
             Content.styled("Everywhere in lists and forms", "bold underline $accent"),
@@ -71,16 +78,20 @@ class Help(ModalScreen[None]):
         ]
         return Content("\n").join(lines)
 
-    def _line(self, key: Key) -> Iterable[Content]:
-        keys = display(self._remapped.get(key.id, key.keys))
-        if columns(keys) > _WIDEST_KEYS:
-            yield Content.styled(f"  {keys}", "bold")
-            keys = ""
+
+def _line(key: Key, keys: str, width: int) -> Iterable[Content]:
+    """One key in `width` columns: its keys, what it does (wrapped under itself), its name."""
+    room = max(width - _WIDEST_KEYS - _WIDEST_NAME - 4, 20)
+    if columns(keys) > _WIDEST_KEYS:
+        yield Content.styled(f"  {keys}", "bold")
+        keys = ""
+    for number, words in enumerate(textwrap.wrap(key.help, room)):
         yield Content.assemble(
-            (f"  {keys}" + " " * (_WIDEST_KEYS - columns(keys)) + " ", "bold"),
-            key.help,
-            (f"  {key.id}", "$text-muted"),
+            (f"  {keys:{_WIDEST_KEYS}}  ", "bold"),
+            f"{words:{room}}",
+            (key.id.rjust(_WIDEST_NAME) if number == 0 else "", "$text-muted"),
         )
+        keys = ""
 
 
 def _order(place: str) -> Iterable[str]:
