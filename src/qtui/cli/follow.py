@@ -18,6 +18,7 @@ from qtui import wording
 from qtui.cli.output import Output, Part, Style, Styled
 from qtui.narration import Narrator, Tone
 from qtui.runs import events as ev
+from qtui.runs.alerts import JUDGED, Alert, RunAlerts
 from qtui.runs.lock import is_held
 from qtui.runs.log import EventReader
 from qtui.runs.progress import Pace
@@ -99,6 +100,13 @@ class EventView:
             case ev.FinishedEvent() | ev.FailedEvent():
                 self.end = event
 
+    def warn(self, alerts: list[Alert]) -> None:
+        """Show what following itself has judged; a document has the log's own events alone."""
+        for alert in alerts:
+            if alert.kind in JUDGED:
+                clock = ev.LogEvent(time=alert.time, level="warning", message="")
+                self._say(clock, Styled("! ", "yellow"), alert.message)
+
     def live_line(self, now: float) -> str:
         """What the run is doing, in one line; empty before its first sign of life."""
         if self.phase is None or self.end is not None:
@@ -169,6 +177,8 @@ def follow(run: Run, out: Output, *, write: Callable[..., None]) -> Ending:
     """
     reader = EventReader(run.events)
     view = EventView(out, write)
+    alerts = RunAlerts(run.id)
+    heard = False
     free_since: float | None = None
     try:
         while True:
@@ -176,6 +186,12 @@ def follow(run: Run, out: Output, *, write: Callable[..., None]) -> Ending:
             new = reader.poll()
             for event in new:
                 view.take(event)
+                # What was written before following began was silent then, not now.
+                view.warn(alerts.take(event, time.time() if heard else event.time))
+            if new:
+                alerts.listen(time.time())
+            heard = True
+            view.warn(alerts.tick(time.time(), alive=held))
             if new or held:
                 free_since = None
             elif not view.restarting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtui import wording
 from qtui.cli.output import Output, Part, Style, Styled
@@ -13,6 +13,8 @@ from qtui.terminal import clean_line
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from qtui.cli.alerts import WatchedAlerts
+    from qtui.runs.folder import Run
     from qtui.runs.summary import Summary
     from qtui.system.gpu import Gpu, Snapshot
 
@@ -59,6 +61,7 @@ def _gpu(gpu: Gpu) -> str:
 
 def monitor(arguments: Namespace, out: Output) -> int:
     """`monitor`: a reading every --interval seconds until Ctrl-C, or one with --once."""
+    from qtui.cli.alerts import WatchedAlerts
     from qtui.runs.folder import find
     from qtui.system.gpu import GpuMonitor, read_once
 
@@ -68,19 +71,25 @@ def monitor(arguments: Namespace, out: Output) -> int:
             remedy=f"give {_SHORTEST:g} seconds or more",
         )
     only = find(arguments.workspace, arguments.run) if arguments.run else None
-    if arguments.once:
-        _reading(read_once(), arguments, only, out)
-        return EXIT_DONE
-    with GpuMonitor(interval=max(arguments.interval, 1.0)) as gpus:
-        try:
-            while True:
-                _reading(gpus.snapshot(), arguments, only, out)
-                time.sleep(arguments.interval)
-        except KeyboardInterrupt:
+    alerts = WatchedAlerts(arguments.workspace, only, out)
+    try:
+        if arguments.once:
+            _reading(read_once(), arguments, only, alerts, out)
             return EXIT_DONE
+        with GpuMonitor(interval=max(arguments.interval, 1.0)) as gpus:
+            while True:
+                _reading(gpus.snapshot(), arguments, only, alerts, out)
+                time.sleep(arguments.interval)
+    except KeyboardInterrupt:
+        return EXIT_DONE
+    finally:
+        alerts.close()
 
 
-def _reading(snapshot: Snapshot, arguments: Namespace, only: Any, out: Output) -> None:
+def _reading(
+    snapshot: Snapshot, arguments: Namespace, only: Run | None, alerts: WatchedAlerts, out: Output
+) -> None:
+    from qtui.cli.alerts import line
     from qtui.runs.folder import all_runs
     from qtui.runs.state import FINAL, Status
     from qtui.runs.summary import summarize
@@ -95,10 +104,10 @@ def _reading(snapshot: Snapshot, arguments: Namespace, only: Any, out: Output) -
             for summary in map(summarize, all_runs(arguments.workspace))
             if summary.status not in FINAL and summary.status is not Status.QUEUED
         ]
+    found = alerts.look(snapshot, disk)
     if out.json:
-        out.document(
-            {"time": time.time(), "gpus": snapshot, "memory": memory, "disk": disk, "runs": runs}
-        )
+        reading = {"gpus": snapshot, "memory": memory, "disk": disk, "runs": runs, "alerts": found}
+        out.document({"time": time.time(), **reading})
         return
     lines = gpu_lines(snapshot)
     free = f"{wording.size(memory.available)} of {wording.size(memory.total)} free"
@@ -107,6 +116,7 @@ def _reading(snapshot: Snapshot, arguments: Namespace, only: Any, out: Output) -
     lines += [_run(summary, out) for summary in runs]
     if not runs:
         lines.append([Styled("runs    ", "dim"), "none is living"])
+    lines += map(line, found)
     out.block(lines)
 
 

@@ -10,6 +10,8 @@ files and the clock is in `alert_feed`.
   its slowest checkpoint took) while it trains, or than max(300 s, 10 times the longest evaluation)
   while it evaluates. Loading, saving the result and stopping may take what they take.
 - `failed`, `interrupted`, `finished`: how a run ended; and whatever kind the worker itself alerts.
+
+`JUDGED` are the kinds that stand in no log: they come from looking at it.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ from qtui.runs.state import RESTART_SECONDS
 from qtui.terminal import clean_line
 
 AlertLevel = Literal["note", "warning", "error"]
+
+JUDGED = frozenset({"non_finite", "divergence", "stall"})
 
 STALL_SECONDS = 60.0
 """The shortest silence that is a stall."""
@@ -155,7 +159,9 @@ class RunAlerts:
             case ResumedEvent():
                 self._again(event)
             case AlertEvent():
-                return [self._raise(event.kind, clean_line(event.message), event.time)]
+                # A moment, which nothing clears: it is told and does not stay `active`.
+                message = clean_line(event.message)
+                return [Alert(run=self.run_id, kind=event.kind, message=message, time=event.time)]
             case FinishedEvent() | FailedEvent():
                 return self._ended(event)
         return []
@@ -252,8 +258,8 @@ class RunAlerts:
             self._raise(
                 "non_finite",
                 f"{' and '.join(broken)} of step {event.step} is not a finite number. Resume from "
-                "the last good checkpoint with a lower training.learning_rate or "
-                "training.max_grad_norm, and look at that step's rows",
+                "the last checkpoint with a lower training.learning_rate, and look at that step's "
+                "rows",
                 event.time,
                 "error",
             )

@@ -44,6 +44,7 @@ class Divergence:
         self.lowest = math.inf
         self._noise = 0.0
         self._losses: deque[tuple[int, float]] = deque(maxlen=_NOISE_WINDOW)
+        self._window: deque[float] = deque(maxlen=WINDOW)  # the last of them
 
     @property
     def margin(self) -> float:
@@ -53,13 +54,13 @@ class Divergence:
     def take(self, step: int, loss: float) -> None:
         """The loss logged after `step`; it must be finite."""
         self._losses.append((step, loss))
+        self._window.append(loss)
         if len(self._losses) < _FEWEST:
             return
-        values = [value for _, value in self._losses]
-        self.level = median(values[-WINDOW:])
+        self.level = median(self._window)
         if self.level < self.lowest:
             self.lowest = self.level
-            values.sort()
+            values = sorted(value for _, value in self._losses)
             tenth = len(values) // 10
             self._noise = (values[-1 - tenth] - values[tenth]) / _DECILES
         over = self.level - self.lowest
@@ -69,4 +70,5 @@ class Divergence:
         """Forget the losses after `step`: those steps are trained again."""
         kept = [pair for pair in self._losses if pair[0] <= step]
         self._losses = deque(kept, maxlen=_NOISE_WINDOW)
+        self._window = deque((loss for _, loss in kept), maxlen=WINDOW)
         self.diverging = False
