@@ -84,7 +84,7 @@ def test_columns_and_gaps_are_those_of_brute_force(
 @settings(max_examples=100, deadline=None)
 @given(
     curves(),
-    st.lists(st.tuples(st.floats(0, 1), curves(20), st.booleans()), max_size=4),
+    st.lists(st.tuples(st.just(1.0) | st.floats(0, 1), curves(20), st.booleans()), max_size=4),
     windows,
     st.sampled_from([0.0, 0.5, 0.97]),
 )

@@ -132,6 +132,8 @@ class Scale:
     low: float
     high: float
     log: bool = False
+    unit: float = 1.0
+    """What the axis counts in; its labels are multiples of it."""
 
     def rows(self, count: int) -> Callable[[float], int]:
         """A function from a value to its row, from 0 (top) to `count` - 1 (bottom).
@@ -163,27 +165,39 @@ class Scale:
         return (high - low) / (self.high - self.low)
 
 
-def scale(low: float, high: float, *, log: bool, before: Scale | None = None) -> Scale:
+def scale(
+    low: float,
+    high: float,
+    *,
+    log: bool,
+    before: Scale | None = None,
+    unit: float = 1.0,
+) -> Scale:
     """A value axis with room for `low` to `high` (for `log` both above 0), ends on round numbers.
 
     `before` is kept as long as everything fits into it and fills at least 60 % of it: an axis that
-    moves means that every cell is sent anew.
+    moves means that every cell is sent anew. What is round is a multiple of `unit`.
     """
     low, high = (min(max(value, -_HUGE), _HUGE) for value in (low, high))
     if log:
         low, high = max(low, 1 / _HUGE), max(high, 1 / _HUGE)
-    if before is not None and before.log == log and before.low <= low and high <= before.high:
+    alike = before is not None and (before.log, before.unit) == (log, unit)
+    if before is not None and alike and before.low <= low and high <= before.high:
         filled = before.filled(low, high)
         if filled >= 0.6 or (filled < 0.01 and _flat(low, high, log)):
             return before
-    if log:
-        return _log_scale(low, high)
-    if _flat(low, high, log):
+    low, high = (_log_ends if log else _ends)(low / unit, high / unit)
+    return Scale(low * unit, high * unit, log, unit)
+
+
+def _ends(low: float, high: float) -> tuple[float, float]:
+    """Multiples of 0.5, 1, 2.5 or 5 times a power of ten; at most ten of them lie between."""
+    if _flat(low, high, False):
         margin = abs(low) * 0.1 if abs(low) > 1 / _HUGE else 1.0
         low, high = low - margin, high + margin
     power = 10.0 ** math.floor(math.log10((high - low) / 4))
-    unit = next((f * power for f in (0.5, 1, 2.5, 5) if f * power * 8 >= high - low), 5 * power)
-    return Scale(math.floor(low / unit) * unit, math.ceil(high / unit) * unit)
+    step = next((f * power for f in (0.5, 1, 2.5, 5) if f * power * 8 >= high - low), 5 * power)
+    return math.floor(low / step) * step, math.ceil(high / step) * step
 
 
 def _flat(low: float, high: float, log: bool) -> bool:
@@ -193,13 +207,13 @@ def _flat(low: float, high: float, log: bool) -> bool:
     return high - low <= max(max(abs(low), abs(high)) * 1e-9, 1 / _HUGE)
 
 
-def _log_scale(low: float, high: float) -> Scale:
-    """Ends at 1, 2 or 5 times a power of ten."""
+def _log_ends(low: float, high: float) -> tuple[float, float]:
+    """1, 2 or 5 times a power of ten."""
     if _flat(low, high, True):
         low, high = low / 1.5, high * 1.5
     below = [n for n in _ones_twos_fives(low / 10, low) if n <= low * (1 + 1e-12)]
     above = [n for n in _ones_twos_fives(high, high * 10) if n >= high * (1 - 1e-12)]
-    return Scale(below[-1] if below else low, above[0] if above else high, log=True)
+    return below[-1] if below else low, above[0] if above else high
 
 
 def _ones_twos_fives(low: float, high: float) -> list[float]:
@@ -211,14 +225,19 @@ def _ones_twos_fives(low: float, high: float) -> list[float]:
 
 
 def value_ticks(axis: Scale, count: int) -> list[tuple[float, str]]:
-    """About `count` round values in the axis, with their text."""
-    if not axis.log:
-        return ticks(axis.low, axis.high, count)
-    inside = [n for n in _ones_twos_fives(axis.low, axis.high) if axis.low <= n <= axis.high]
+    """About `count` round values in the axis, with their text (in the axis's unit)."""
+    low, high = axis.low / axis.unit, axis.high / axis.unit
+    return [(n * axis.unit, text) for n, text in _round_values(low, high, axis.log, count)]
+
+
+def _round_values(low: float, high: float, log: bool, count: int) -> list[tuple[float, str]]:
+    if not log:
+        return ticks(low, high, count)
+    inside = [n for n in _ones_twos_fives(low, high) if low <= n <= high]
     tens = [n for n in inside if abs(math.log10(n) - round(math.log10(n))) < 1e-9]
     chosen: Sequence[float] = inside if len(inside) <= 2 * count else tens
     if len(chosen) < 2:
-        return ticks(axis.low, axis.high, count)
+        return ticks(low, high, count)
     chosen = chosen[:: max(1, math.ceil(len(chosen) / max(count, 1)))]
     return [(number, number_text(number, number)) for number in chosen]
 
