@@ -93,12 +93,7 @@ class ChartGrid(Container):
             look = self._looks.get(group.name, ChartView())
             curves = self._curves(group, marked=len(shown) > 1)
             view = replace(self._shared, log=look.log, smoothing=look.smoothing, clip=look.clip)
-            if view == chart.view:
-                chart.show(curves, planned=self._planned)
-            else:
-                chart.show((), planned=self._planned)
-                chart.view = view
-                chart.show(curves, planned=self._planned)
+            chart.show(curves, planned=self._planned, view=view)
 
     def _in_sight(self) -> list[Group]:
         """The groups that there is room for, the active one always among them."""
@@ -167,6 +162,7 @@ class ChartGrid(Container):
                         marks=metric.startswith("eval_"),
                         note=note(metric, curve, best),
                         show=shown_as(metric),
+                        unit=GIB if metric.startswith("memory_") else 1,
                     )
                 )
         return curves
