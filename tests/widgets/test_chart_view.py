@@ -210,14 +210,3 @@ def test_ticks_of_steps_are_whole_steps() -> None:
         "1200",
     ]
     assert [step for step, _ in step_ticks(10, 12, 8)] == [10, 11, 12]
-
-
-def test_an_axis_in_another_unit_is_round_in_it() -> None:
-    gib = float(2**30)
-    axis = scale(0.3 * gib, 17.1 * gib, log=False, unit=gib)
-    assert (axis.low / gib, axis.high / gib) == (0, 17.5)
-    assert value_ticks(axis, 4) == [(n * gib, str(n)) for n in (0, 5, 10, 15)]
-    assert scale(0.3 * gib, 17.1 * gib, log=False, unit=gib, before=axis) is axis
-    assert scale(0.3 * gib, 17.1 * gib, log=False, before=axis) != axis
-    logarithmic = scale(0.3 * gib, 17.1 * gib, log=True, unit=gib)
-    assert (logarithmic.low / gib, logarithmic.high / gib) == (0.2, 20)

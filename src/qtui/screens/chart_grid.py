@@ -162,7 +162,6 @@ class ChartGrid(Container):
                         marks=metric.startswith("eval_"),
                         note=note(metric, curve, best),
                         show=shown_as(metric),
-                        unit=GIB if metric.startswith("memory_") else 1,
                     )
                 )
         return curves

@@ -47,8 +47,7 @@ class ChartCurve:
 
     `number` chooses colour and line style; 0 lies on top. `marks`: few points, each worth a sign
     of its own (evaluations). `note` stands after the label in the header; without one it is the
-    latest value. `show` makes text of a value. `unit` is what the value axis counts in, such as
-    2**30 for bytes that are shown as GiB; the first curve's holds for all.
+    latest value. `show` makes text of a value.
     """
 
     label: str
@@ -57,7 +56,6 @@ class ChartCurve:
     marks: bool = False
     note: str = ""
     show: Callable[[float | None], str] = wording.number
-    unit: float = 1.0
 
 
 @dataclass
@@ -171,8 +169,7 @@ def _axis(
     if not ends:
         return None, left_out
     least, greatest = min(end[0] for end in ends), max(end[1] for end in ends)
-    unit = shown[0][0].unit
-    return scale(least, greatest, log=view.log, before=before, unit=unit), left_out
+    return scale(least, greatest, log=view.log, before=before), left_out
 
 
 def _covered(
@@ -215,7 +212,7 @@ def _body(
     labels = {}
     place = axis.rows(plot.rows)
     for value, text in value_ticks(axis, max(plot.rows // 2, 2)):
-        labels[place(value)] = value_label(value / axis.unit, text, gutter - 1)
+        labels[place(value)] = value_label(value, text, gutter - 1)
     cross = _column(view.crosshair, low, high, plot.columns)
     rows = []
     for number in range(plot.rows):

@@ -132,8 +132,6 @@ class Scale:
     low: float
     high: float
     log: bool = False
-    unit: float = 1.0
-    """What the axis counts in; its labels are multiples of it."""
 
     def rows(self, count: int) -> Callable[[float], int]:
         """A function from a value to its row, from 0 (top) to `count` - 1 (bottom).
@@ -165,29 +163,20 @@ class Scale:
         return (high - low) / (self.high - self.low)
 
 
-def scale(
-    low: float,
-    high: float,
-    *,
-    log: bool,
-    before: Scale | None = None,
-    unit: float = 1.0,
-) -> Scale:
+def scale(low: float, high: float, *, log: bool, before: Scale | None = None) -> Scale:
     """A value axis with room for `low` to `high` (for `log` both above 0), ends on round numbers.
 
     `before` is kept as long as everything fits into it and fills at least 60 % of it: an axis that
-    moves means that every cell is sent anew. What is round is a multiple of `unit`.
+    moves means that every cell is sent anew.
     """
     low, high = (min(max(value, -_HUGE), _HUGE) for value in (low, high))
     if log:
         low, high = max(low, 1 / _HUGE), max(high, 1 / _HUGE)
-    alike = before is not None and (before.log, before.unit) == (log, unit)
-    if before is not None and alike and before.low <= low and high <= before.high:
+    if before is not None and before.log == log and before.low <= low and high <= before.high:
         filled = before.filled(low, high)
         if filled >= 0.6 or (filled < 0.01 and _flat(low, high, log)):
             return before
-    low, high = (_log_ends if log else _ends)(low / unit, high / unit)
-    return Scale(low * unit, high * unit, log, unit)
+    return Scale(*(_log_ends if log else _ends)(low, high), log)
 
 
 def _ends(low: float, high: float) -> tuple[float, float]:
@@ -225,13 +214,9 @@ def _ones_twos_fives(low: float, high: float) -> list[float]:
 
 
 def value_ticks(axis: Scale, count: int) -> list[tuple[float, str]]:
-    """About `count` round values in the axis, with their text (in the axis's unit)."""
-    low, high = axis.low / axis.unit, axis.high / axis.unit
-    return [(n * axis.unit, text) for n, text in _round_values(low, high, axis.log, count)]
-
-
-def _round_values(low: float, high: float, log: bool, count: int) -> list[tuple[float, str]]:
-    if not log:
+    """About `count` round values in the axis, with their text."""
+    low, high = axis.low, axis.high
+    if not axis.log:
         return ticks(low, high, count)
     inside = [n for n in _ones_twos_fives(low, high) if low <= n <= high]
     tens = [n for n in inside if abs(math.log10(n) - round(math.log10(n))) < 1e-9]
