@@ -121,7 +121,8 @@ class TtyDriver(LinuxDriver):
         if self._writer is not None:
             self._writer.drop_frames()
         super().stop_application_mode()
-        self.write("\x1b[?1016l\x1b[0m")
+        if self._mouse_pixels:
+            self.write("\x1b[?1016l")
         self._at_work = False
 
     def close(self) -> None:
