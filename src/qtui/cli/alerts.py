@@ -9,7 +9,7 @@ from qtui.cli.output import Output, Part, Style, Styled
 from qtui.config.user import read_user_config
 from qtui.runs import naming
 from qtui.runs.alert_feed import AlertFeed
-from qtui.runs.alerts import Alert
+from qtui.runs.alerts import Alert, AlertLevel
 from qtui.runs.machine_alerts import MachineAlerts
 from qtui.terminal import clean_line
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qtui.system.disk import Disk
     from qtui.system.gpu import Snapshot
 
+_STYLES: dict[AlertLevel, Style] = {"note": "dim", "warning": "yellow", "error": "red"}
 _LAST_SECONDS = 5.0
 """How long the end of a command may wait for what is still being posted."""
 
@@ -59,5 +60,4 @@ class WatchedAlerts:
 def line(alert: Alert) -> list[Part]:
     """An alert in one line."""
     whose = naming.name_of(alert.run) if alert.run else "this machine"
-    style: Style = "dim" if alert.level == "note" else "yellow" if alert.level == "warning" else "red"
-    return [Styled("alert   ", style), clean_line(f"{whose}: {alert.message}")]
+    return [Styled("alert   ", _STYLES[alert.level]), clean_line(f"{whose}: {alert.message}")]

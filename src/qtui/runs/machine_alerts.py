@@ -162,7 +162,7 @@ class MachineAlerts:
             "disk",
             now,
             f"{disk.free / _GB:.1f} GB free in the workspace{why}. Delete runs you do not need "
-            "on Home, or lower training.save_total_limit in the next one",
+            "(`qtui runs delete`), or lower training.save_total_limit in the next one",
             bad=disk.free < limit,
             good=disk.free >= _DISK_HYSTERESIS * limit,
             level="error" if why else "warning",
