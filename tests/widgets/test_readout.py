@@ -40,6 +40,11 @@ def _padded(text: str, length: int) -> list[str]:
     return cells + [" "] * (length - len(cells))
 
 
+def test_a_wide_character_is_taken_whole() -> None:
+    assert list(changed(Content("a日b"), Content("a本b"))) == [(1, 3)]
+    assert list(changed(Content("a日b"), Content("axyb"))) == [(1, 3)]
+
+
 def test_a_change_of_style_alone_is_a_change() -> None:
     plain, red = Content("value 17"), Content.assemble("value ", ("17", "red"))
     assert list(changed(plain, red)) == [(6, 8)]

@@ -10,8 +10,10 @@ from qtui.runs.pyramid import Pyramid
 from qtui.runs.series import History
 from qtui.runs.state import Status
 from qtui.runs.watch import Batch, RunFollower
+from qtui.widgets.chart_drawing import trace
 
 GIB = 1 << 30
+TRACE_SMOOTHING = 0.9
 
 
 class Followed:
@@ -30,6 +32,7 @@ class Followed:
         self.why = ""
         self._pyramids: dict[str, Pyramid] = {}
         self._gibibytes: dict[str, tuple[int, list[float | None]]] = {}
+        self._traces: dict[tuple[str, int, bool], tuple[int, int, str]] = {}
         self._follower = RunFollower(run, lambda batch: hand_over(self, batch))
 
     def take(self, batch: Batch) -> list[AnyEvent] | None:
@@ -40,6 +43,7 @@ class Followed:
             self.history = batch.history
             self._pyramids.clear()
             self._gibibytes.clear()
+            self._traces.clear()
         if self.history is not None and batch.events:
             self.history.feed(batch.events)
         return None if batch.history is not None else batch.events
@@ -69,6 +73,21 @@ class Followed:
         copy = known[1]
         copy += [None if value is None else value / GIB for value in values[len(copy) :]]
         return copy
+
+    def trace(self, metric: str, width: int, *, unicode: bool) -> str:
+        """The curve in one row of `width` cells, smoothed: single steps would be a solid block.
+
+        It is drawn anew when the curve has become a fiftieth longer: what moves a little with
+        every step costs a slow line more than it tells.
+        """
+        curve = self.curve(metric)
+        revision = self.history.revision if self.history is not None else 0
+        key = (metric, width, unicode)
+        known = self._traces.get(key)
+        if known is None or known[0] != revision or len(curve) > known[1] * 1.02:
+            text = trace(curve.smoothed(TRACE_SMOOTHING), None, width, unicode=unicode)
+            known = self._traces[key] = (revision, len(curve), text)
+        return known[2]
 
     def rest(self) -> None:
         """Look no more until `wake`."""

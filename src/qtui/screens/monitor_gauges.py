@@ -16,7 +16,6 @@ from qtui.screens.followed import GIB, Followed
 from qtui.screens.monitor_charts import label, shown_as
 from qtui.system.gpu_readings import Gpu
 from qtui.terminal import clean_line
-from qtui.widgets.chart_drawing import trace
 from qtui.widgets.gauges import Gauge, Past, fitting, row
 
 _FIRST = ("learning_rate", "grad_norm", "tokens_per_second")
@@ -27,8 +26,6 @@ _TORCH = (
 )
 _WORKER = (("memory_host", "worker"), ("memory_host_peak", "worker's peak"))
 _MOST_GPUS = 2
-_SMOOTH = 0.9
-"""Of the traces: in a dozen columns the noise of single steps is a solid block."""
 _HOT = 85  # °C, from which the temperature is worth a look
 
 
@@ -95,7 +92,7 @@ def _training(followed: Followed, width: int, *, unicode: bool) -> Content:
         curve = followed.curve(name)
 
         def drawn(room: int, name: str = name) -> str:
-            return trace(followed.curve(name).smoothed(_SMOOTH), None, room, unicode=unicode)
+            return followed.trace(name, room, unicode=unicode)
 
         gauges.append(
             Gauge(label(name), shown_as(name)(curve.latest), drawn if len(curve) else None)

@@ -79,12 +79,13 @@ def changed(before: Content, after: Content) -> Iterator[tuple[int, int]]:
     for at in range(length):
         if old[at] == new[at]:
             continue
-        if start >= 0 and at - end <= GAP:
-            end = at + 1
-            continue
-        if start >= 0:
+        if start >= 0 and at - end > GAP:
             yield start, end
-        start, end = at, at + 1
+            start = -1
+        start = at if start < 0 else start
+        end = at + 1
+        while end < length and "" in (old[end][0], new[end][0]):
+            end += 1  # a wide character is sent whole
     if start >= 0:
         yield start, end
 
