@@ -25,7 +25,7 @@ from textual.screen import ModalScreen, Screen
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 
-from qtui import keymap
+from qtui import keymap, partial_update
 from qtui.alerting import Alerting, AlertsRaised, WebhookFailed
 from qtui.config.user import config_file, config_folder, read_user_config
 from qtui.palette_deeds import deeds_here, run_deeds
@@ -92,6 +92,7 @@ class QtuiApp(App[None], inherit_bindings=False):
         self._ascii = None if self.unicode else InAscii(letters=not abilities.unicode)
         self._no_colour = NoColor()
         ScrollBar.renderer = PlainScrollBar
+        partial_update.install()
         super().__init__(driver_class)
         self.workspace = workspace
         self.animation_level = "none"
