@@ -9,6 +9,7 @@ import pytest
 
 from qtui.runs.events import (
     AlertEvent,
+    CheckpointEvent,
     FailedEvent,
     FinishedEvent,
     MetricsEvent,
@@ -154,3 +155,17 @@ def test_a_living_run_says_what_it_waits_for(run: Run) -> None:
         count = log.write(ProgressEvent(what="download", done=2, total=5, unit="bytes"))
         summary = summarize(run)
     assert (summary.detail, summary.since, summary.counted) == ("org/m", begun.time, count)
+
+
+def test_an_evaluation_far_back_is_found_behind_its_checkpoint(run: Run) -> None:
+    with RunLock(run.lock), EventLog(run.events) as log:
+        log.write(PhaseEvent(phase=Phase.TRAINING))
+        train(log, 1, 50)
+        log.write(MetricsEvent(step=50, values={"eval_loss": 7.0}))
+        log.write(
+            CheckpointEvent(step=50, path="checkpoints/step-50", size=1, metrics={"eval_loss": 7.0})
+        )
+        train(log, 51, 200)
+        assert summarize(run).eval_loss == 7.0
+        log.write(ResumedEvent(step=40))
+        assert summarize(run).eval_loss is None

@@ -1,4 +1,8 @@
-"""What differs between two runs: settings and versions, nothing else."""
+"""What differs between two runs: settings as they are in force, and versions, nothing else.
+
+What a resume changed counts: two runs with one run file differ when one of them went on with half
+the batch.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 import msgspec
 
 from qtui.runs.folder import Run
+from qtui.runs.overrides import in_force
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -19,9 +24,9 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def diff(a: Run, b: Run) -> list[Difference]:
-    """The differences between the resolved configs and versions of two runs, in key order.
+    """The differences between the settings in force and the versions of two runs, in key order.
 
-    Raises `CorruptError` or `NotFoundError` when a `run.json` cannot be read.
+    Raises `CorruptError` or `NotFoundError` when a `run.json` cannot be read, `OSError` for a log.
     """
     left, right = _flat(a), _flat(b)
     keys = [*left, *(key for key in right if key not in left)]
@@ -34,8 +39,9 @@ def diff(a: Run, b: Run) -> list[Difference]:
 
 def _flat(run: Run) -> dict[str, Any]:
     spec = run.spec
-    flat = {"kind": spec.kind}
+    flat: dict[str, Any] = {"kind": spec.kind}
     flat |= dict(_leaves(spec.config, ""))
+    flat |= in_force(run)
     flat |= dict(_leaves(spec.versions, "versions."))
     return flat
 

@@ -16,6 +16,7 @@ from qtui.runs import lock, state, tail, trend
 from qtui.runs.events import (
     AlertEvent,
     AnyEvent,
+    CheckpointEvent,
     FailedEvent,
     FinishedEvent,
     MetricsEvent,
@@ -158,6 +159,11 @@ class _LookBack:
                 self.found.setdefault("total_steps", event.total)
             elif event.unit != "steps" and self.words.phase is None:
                 self.found.setdefault("counted", event)
+        elif isinstance(event, CheckpointEvent):
+            # It repeats what was evaluated before it, and stands nearer to the end of the log.
+            evaluated = event.metrics.get("eval_loss")
+            if evaluated is not None and (self.last_step is None or event.step <= self.last_step):
+                self.found.setdefault("eval_loss", evaluated)
         elif isinstance(event, PhaseEvent):
             self.found.setdefault("since", event.time)
             self.found.setdefault("detail", event.detail)
