@@ -287,7 +287,7 @@ def test_it_goes_to_the_background_and_comes_back(tmp_path: Path) -> None:
         assert_restored(bytes(terminal.sent))
         so_far = len(terminal.sent)
         terminal.press("fg", "enter")
-        terminal.until(READY)
+        terminal.until(lambda: b"1 Home" in terminal.sent[so_far:])
         terminal.press("ctrl+q")
         terminal.until(lambda: b"\x1b[?25h" in terminal.sent[so_far:])
         assert_restored(bytes(terminal.sent[so_far:]))

@@ -29,6 +29,8 @@ _KINDS = ("own", "terminal", "none")
 
 # Cursors that are seen in every terminal: by turning round what is there.
 _REVERSED = {
+    "ansi-background": "ansi_default",
+    "ansi-foreground": "ansi_default",
     "block-cursor-foreground": "ansi_default",
     "block-cursor-background": "ansi_default",
     "block-cursor-text-style": "reverse",
