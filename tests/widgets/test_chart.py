@@ -241,6 +241,29 @@ def test_keys_of_a_reader() -> None:
     drive(check)
 
 
+def test_the_axis_stays_while_steps_come_and_is_chosen_anew_when_one_asks() -> None:
+    async def check(app: Charts, pilot: Pilot[None]) -> None:
+        chart, run = app.chart, Growing(1000)
+        run.values[0] = 2.9
+        run.loss.sync(run.steps, run.values)
+        chart.show(run.curves(), planned=PLANNED)
+        await pilot.pause()
+        whole = chart._drawing.scale
+        run.values[0] = 2.5  # there is now less to show, but an axis does not move for that
+        run.loss.sync(run.steps, run.values)
+        chart.show(run.curves(), planned=PLANNED)
+        assert chart._drawing.scale is whole
+        chart.view = ChartView(clip=True)
+        clipped = chart._drawing.scale
+        assert clipped is not None
+        assert whole is not None
+        assert clipped.high < whole.high
+        chart.view = ChartView(clip=True, crosshair=30)
+        assert chart._drawing.scale is clipped
+
+    drive(check)
+
+
 def test_a_resize_draws_once_and_fills_the_room() -> None:
     async def check(app: Charts, pilot: Pilot[None]) -> None:
         run = Growing(412)

@@ -1,7 +1,7 @@
 """A curve of any length, ready to be drawn at any zoom: minima and maxima of its blocks.
 
 A chart asks for the least and the greatest value of each of its columns. A `Pyramid` answers from
-blocks of 64 points, blocks of 64 such blocks and so on, so that a question costs the chart's
+blocks of 32 points, blocks of 32 such blocks and so on, so that a question costs the chart's
 columns and not the curve's points, and no spike is lost. It takes up a series that grows at the
 price of what is new, also when a resumed run goes back and replaces the end of its curves.
 
@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from qtui.runs.smoothing import smooth
 
-BLOCK = 64
+BLOCK = 32
 _SAMPLE = 1024  # values that stand for all when percentiles are asked for
 _ANSWERS = 4
 _SMOOTHINGS = 4  # smoothed copies kept for going to and fro between them
@@ -170,6 +170,9 @@ class Pyramid:
         if end - start == 1:
             value = self._values[start]
             return None if value is None else (value, value)
+        if end - start < 2 * BLOCK:  # most columns of most charts
+            low, high = min(self._lows[0][start:end]), max(self._highs[0][start:end])
+            return (low, high) if low <= high else None
         low, high = math.inf, -math.inf
         for lows, highs in zip(self._lows, self._highs, strict=True):
             first, last = -(-start // BLOCK), end // BLOCK

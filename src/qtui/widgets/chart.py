@@ -72,6 +72,7 @@ class Chart(Widget):
         self._drawn_for: tuple[int, int, bool] | None = None
         self._stale = True
         self._looks: list[Style] = []
+        self._drawn_axis = (False, False, 0.0)
         self._warming = False
         self.drawings = 0
         """How often it was drawn."""
@@ -176,7 +177,9 @@ class Chart(Widget):
         """Draw; return whether the last drawing was of the same size and kind."""
         kind = (self.size.width, self.size.height, bool(getattr(self.app, "unicode", True)))
         width, height, unicode = kind
-        before = self._drawing.scale
+        # The value axis stays where it is as long as the curves fit, unless one asked for another.
+        before = self._drawing.scale if self._axis_of(self._view) == self._drawn_axis else None
+        self._drawn_axis = self._axis_of(self._view)
         self._drawing = draw(
             self._curves,
             self._view,
@@ -193,6 +196,11 @@ class Chart(Widget):
             self._warming = True
             self.set_timer(_WARM_SECONDS, self._warm)
         return same
+
+    @staticmethod
+    def _axis_of(view: ChartView) -> tuple[bool, bool, float]:
+        """What of a view chooses the value axis."""
+        return view.log, view.clip, view.smoothing
 
     def _cold(self) -> list[tuple[Pyramid, float]]:
         """Long curves and the smoothings they have not been asked for yet."""

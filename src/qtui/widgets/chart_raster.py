@@ -1,8 +1,8 @@
 """Curves as characters: eight dots a cell in braille, or three heights a cell in ASCII.
 
-Our own, because a general plotting library takes longer for one chart than a key press may take
-for four (see `benchmarks/chart.py`): here the curve comes in columns already, so all that is left
-to do is to set bits.
+Our own, because a general plotting library takes seven times as long (`benchmarks/chart.py`), and
+four charts would take all of the time in which a key has to be answered. Here a curve comes in
+columns already, and all that is left to do is to set bits.
 """
 
 from __future__ import annotations
