@@ -336,6 +336,8 @@ class ConfigureScreen(Frame):
             self.qtui.say(f"{variable} in the environment sets this; unset it first.", "warning")
         elif key == said.PRESET or key in pickers.WITH_LIST or forms.choices(key):
             self._pick(key)
+        elif by_key()[key].listed:
+            self._edit_list(key)
         else:
             empty = self.form.value(key) is None
             self.editor.begin("" if empty else self.form.text(key), "none" if empty else "")
@@ -378,6 +380,12 @@ class ConfigureScreen(Frame):
             self.change(self.form.typed(key, chosen))
         if key == said.DATA and self.form.config is not None and not prepare.missing():
             self._begin_looking()
+
+    @work
+    async def _edit_list(self, key: str) -> None:
+        found = await self.app.push_screen_wait(pickers.list_editor(self.form, key))
+        if found is not None:
+            self.change(self.form.with_value(key, found))
 
     @work
     async def action_find(self) -> None:
@@ -461,9 +469,8 @@ class ConfigureScreen(Frame):
         self._show()
 
     def refuses(self) -> bool:
-        """Whether something is to mend first; says so and shows it."""
+        """Whether something is to mend first; shows it then."""
         if self.form.config is None:
-            self.qtui.say(f"{len(self.form.problems)} to mend first.", "error")
             self._turn_to("fit")
         return self.form.config is None
 

@@ -78,7 +78,7 @@ def _heading(
     differing = [f"{f.name} {form.text(f.key)}" for f in of_section if f.key in form.changed]
     parts = [f"{wrong} to mend"] if wrong else []
     if open_:
-        parts.append(f"{len(differing)} of {len(of_section)} not as by default")
+        parts.append(sections()[section])
     else:
         parts.append(", ".join(differing) or "all as by default")
     signs = "▾▸" if unicode else "v>"
@@ -118,7 +118,7 @@ def _note(form: Form, key: str, report: Mapping[str, Any] | None) -> str:
     if key == "training.batch_size":
         batch, accumulation = form.value(key), form.value("training.gradient_accumulation_steps")
         if type(batch) is int and type(accumulation) is int and accumulation > 1:
-            return f"x {accumulation} accumulated = {batch * accumulation} rows a step"
+            return f"x {accumulation} = {batch * accumulation} rows a step"
     if key == "training.num_epochs" and form.value("training.max_steps") is not None:
         return "not used: max_steps is set"
     if report is not None and key == "training.max_seq_length":

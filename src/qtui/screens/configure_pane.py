@@ -81,7 +81,7 @@ def fit_pane(form: Form, fit: Fit | None, time_lines: Sequence[str]) -> list[Con
     else:
         found += _memory(fit)
     if fit is not None and fit.disk is not None:
-        needed = f"disk  {size(fit.disk.in_workspace)} in the run folder"
+        needed = f"disk  {size(fit.disk.in_workspace)} needed"
         found += [Content(""), Content(f"{needed}, {size(fit.disk_free)} free")]
         short = [text for text in fit.too_small if text.startswith("disk")]
         found += [Content.styled(_capital(clean_line(text)), "bold $text-error") for text in short]
@@ -116,8 +116,8 @@ def _memory(fit: Fit) -> list[Content]:
     share = needed.trained_parameters / max(needed.parameters, 1)
     found.append(
         Content.styled(
-            f"trains {needed.trained_parameters:,} of {needed.parameters:,} parameters "
-            f"({share:.2%})",
+            f"trains {_millions(needed.trained_parameters)} of "
+            f"{_millions(needed.parameters)} parameters ({share:.2%})",
             "$text-muted",
         )
     )
@@ -135,7 +135,9 @@ def _suggestions(verdict: Verdict) -> list[Content]:
         return []
     found = [
         Content(""),
-        Content.styled("Enough would be" if enough else "Nothing is enough; helps", "bold"),
+        Content.styled(
+            "Any of these is enough" if enough else "Nothing is enough; what helps most", "bold"
+        ),
     ]
     for number, suggestion in enumerate(shown):
         key: Content | tuple[str, str] = ("a ", "bold $accent") if not number else Content("  ")
@@ -168,7 +170,7 @@ def time_lines(
 ) -> list[str]:
     """How much work it is and how long that takes, from what was counted and measured."""
     if report is None:
-        return ["time  not known before the data were looked at (p)"]
+        return ["time  not known: look at the data first (p)"]
     training = config.training
     rows, tokens = report["train_rows"], report["tokens"]
     a_step = training.batch_size * training.gradient_accumulation_steps
@@ -266,7 +268,7 @@ def _row(rows: Sequence[PreviewRow], number: int, unicode: bool) -> list[Content
 
 def _millions(count: float) -> str:
     if count >= 1e9:
-        return f"{count / 1e9:.1f} G"
+        return f"{count / 1e9:.1f} B"
     return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,.0f}"
 
 

@@ -9,11 +9,14 @@ from qtui.config import form as forms
 from qtui.config.fields import by_key
 from qtui.config.form import Form
 from qtui.config.presets import PRESETS
+from qtui.errors import QtuiError
 from qtui.runs.recent import Recent
 from qtui.screens.configure_lines import DATA, MODEL, PRESET
+from qtui.screens.list_editor import ListEditor
 from qtui.screens.picker import Entry, Picker
 
 VALIDATION = "data.validation_path"
+TARGETS = "model.target_modules"
 WITH_LIST = (MODEL, DATA, VALIDATION)
 """Settings whose values are listed although others are possible."""
 
@@ -53,6 +56,19 @@ def picker(form: Form, key: str, recent: Recent, workspace: Path) -> Picker:
     return Picker(field.name, entries, hint="", current=current)
 
 
+def list_editor(form: Form, key: str) -> ListEditor:
+    """The entries for a setting that holds a list."""
+    field = by_key()[key]
+    value = form.value(key)
+    items = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    # Choices of a setting that is a word by default are words; else they are what a list may hold.
+    words = field.choices if isinstance(field.default, str) else ()
+    known = () if words else field.choices
+    gather = (lambda: _layers(form)) if key == TARGETS else None
+    title = f"{field.name}: {field.type}"
+    return ListEditor(title, items, known, alone=words, free=not known, gather=gather)
+
+
 def run_file(workspace: Path) -> Picker:
     """The list of run files in the workspace."""
     return Picker(
@@ -65,6 +81,20 @@ def run_file(workspace: Path) -> Picker:
 
 def _used(names: Sequence[str]) -> list[Entry]:
     return [Entry(name, name, "used before") for name in names if not name.startswith("builtin:")]
+
+
+def _layers(form: Form) -> list[str]:
+    """Names of the linear layers of the form's model; none where its shape is not known."""
+    from qtui.system.shapes import shape_of
+
+    config = form.config
+    if config is None:
+        return []
+    try:
+        shape = shape_of(config.model.model_name, config.model.revision)
+    except QtuiError:
+        return []
+    return [layer.name.rpartition(".")[2] for layer in shape.linear_layers()]
 
 
 def _models(form: Form, workspace: Path) -> list[Entry]:

@@ -157,9 +157,9 @@ class FormList(ScrollView, can_focus=True, inherit_bindings=False):
         height = self.scrollable_content_region.height
         top = round(self.scroll_y)
         if height and at < top:
-            self.scroll_to(y=at, animate=False, immediate=True)
+            self.scroll_to(y=at, animate=False, immediate=True, force=True)
         elif height and at >= top + height:
-            self.scroll_to(y=at - height + 1, animate=False, immediate=True)
+            self.scroll_to(y=at - height + 1, animate=False, immediate=True, force=True)
 
     def row_of_cursor(self) -> int:
         """The row of the widget on which the cursor is shown."""
