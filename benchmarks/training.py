@@ -37,7 +37,7 @@ from qtui.config.models import FineTuneConfig
 from qtui.runs.commands import CommandReader
 from qtui.runs.log import EventLog
 from qtui.stages.control import Control
-from qtui.stages.training import arguments, models
+from qtui.stages.training import arguments, batching, models, segments
 from qtui.stages.training.callbacks import Boundary, Reporter
 from qtui.stages.training.checkpoints import STAGING
 from qtui.stages.training.journal import Journal
@@ -86,6 +86,7 @@ class Job:
     """Model, rows and settings that both sides share."""
 
     def __init__(self, rows: int, steps: int | None) -> None:
+        segments.register()
         self.base = builtin.model_path("tiny")
         self.config = FineTuneConfig.model_validate(
             {
@@ -146,14 +147,20 @@ class Job:
         control = Control(CommandReader(folder / "commands.jsonl"))
         boundary = Boundary(journal, control, has_validation=False)
         clock = Clock()
+        planned = batching.decide(config, self.base)
+        model = models.load_model(
+            self.base, config.model, self.machine, attention=planned.attention
+        )
+        batches = batching.check(model, planned, config)
         trainer = SurvivingTrainer(
+            batching=batches,
             journal=journal,
             control=control,
             checkpoint_folder=folder / "checkpoints",
             on_evaluated=lambda step: None,
             refine=lambda folder: None,
             keep=1,
-            model=self.model(),
+            model=model,
             args=arguments.sft_config(
                 config,
                 self.machine,
@@ -161,6 +168,7 @@ class Job:
                 gradient_checkpointing=config.training.gradient_checkpointing is True,
                 has_validation=False,
                 run_name="benchmark",
+                batching=batches,
             ),
             train_dataset=self.rows,
             eval_dataset=self.held_out,
@@ -202,7 +210,10 @@ def same_settings(rows: int, steps: int, rounds: int) -> dict[str, Any]:
         trainer.train()
         theirs.append(clock.steps / clock.seconds)
         trainer, clock = job.qtui(
-            train_sampling_strategy="random", gradient_checkpointing=False, save_steps=10**9
+            padding_free=False,
+            train_sampling_strategy="random",
+            gradient_checkpointing=False,
+            save_steps=10**9,
         )
         trainer.train()
         ours.append(clock.steps / clock.seconds)

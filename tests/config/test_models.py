@@ -12,11 +12,16 @@ def test_a_config_cannot_be_changed() -> None:
         config.training.seed = 1  # type: ignore[misc]
 
 
-def test_packed_rows_are_not_sorted_by_length() -> None:
-    assert TrainingConfig().train_sampling_strategy == "group_by_length"
-    assert TrainingConfig(packing=True).train_sampling_strategy == "random"
-    packed = TrainingConfig(packing=True, train_sampling_strategy="sequential")
-    assert packed.train_sampling_strategy == "sequential"
+@pytest.mark.parametrize(
+    ("training", "key"),
+    [
+        (TrainingConfig(packing=True, padding_free=False), "training.padding_free"),
+        (TrainingConfig(padding_free=True, neftune_noise_alpha=5), "training.neftune_noise_alpha"),
+    ],
+)
+def test_contradictions_about_padding(training: TrainingConfig, key: str) -> None:
+    with pytest.raises(ValidationError, match=f"{key}: .*remove one of the two"):
+        FineTuneConfig(training=training)
 
 
 def test_contradictions_are_told_together_when_made_in_python() -> None:

@@ -26,7 +26,11 @@ class Conflict:
 
 def conflicts(config: FineTuneConfig) -> list[Conflict]:
     """Return every combination in `config` that cannot be run."""
-    return [*_of_model(config.model), *_of_evaluation(config.data, config.training)]
+    return [
+        *_of_model(config.model),
+        *_of_batches(config.training),
+        *_of_evaluation(config.data, config.training),
+    ]
 
 
 def _of_model(model: ModelConfig) -> list[Conflict]:
@@ -84,6 +88,18 @@ def _of_model(model: ModelConfig) -> list[Conflict]:
         if "lm_head" in model.target_modules:
             sentence = "the head (lm_head) cannot carry an adapter; remove it from the list"
             found.append(Conflict(("model.target_modules",), sentence))
+    return found
+
+
+def _of_batches(training: TrainingConfig) -> list[Conflict]:
+    found = []
+    if training.packing and training.padding_free is False:
+        sentence = "packed rows are never padded; remove one of the two"
+        found.append(Conflict(("training.padding_free", "training.packing"), sentence))
+    if training.padding_free is True and training.neftune_noise_alpha is not None:
+        sentence = "scales its noise by the length of a row, which rows laid end to end have lost; "
+        keys = ("training.neftune_noise_alpha", "training.padding_free")
+        found.append(Conflict(keys, sentence + "remove one of the two"))
     return found
 
 

@@ -189,7 +189,7 @@ class TrainingConfig(Section):
         "adafactor",
         "sgd",
     ] = "auto"
-    """Optimiser. auto: paged 8-bit AdamW on a GPU, plain AdamW on a CPU."""
+    """Optimiser. auto: paged 8-bit AdamW on a GPU, fused AdamW on a CPU."""
 
     weight_decay: float = Field(default=0.0, ge=0)
     """Pull of the trained weights towards zero."""
@@ -203,9 +203,13 @@ class TrainingConfig(Section):
     packing: bool = False
     """Fill every sequence with several short rows; they do not see each other."""
 
-    train_sampling_strategy: Literal["group_by_length", "random", "sequential"] = "group_by_length"
-    """Order of rows. group_by_length batches rows of like length: far less padding. With packing,
-    which leaves no padding to save, it means random."""
+    padding_free: bool | Literal["auto"] = "auto"
+    """Lay the rows of a batch end to end instead of padding them to one length; they do not see
+    each other. auto: wherever the model can keep them apart, which the run checks at its start."""
+
+    train_sampling_strategy: Literal["auto", "group_by_length", "random", "sequential"] = "auto"
+    """Order of rows. group_by_length batches rows of like length: far less padding. auto: random,
+    but group_by_length where rows are padded."""
 
     assistant_only_loss: bool = True
     """Learn from the assistant's words only, not from the prompts."""
@@ -217,7 +221,8 @@ class TrainingConfig(Section):
     """Recompute activations instead of keeping them. auto: only when they would not fit."""
 
     neftune_noise_alpha: float | None = Field(default=None, gt=0)
-    """Noise on the embeddings while training (NEFTune); 5 is usual."""
+    """Noise on the embeddings while training (NEFTune); 5 is usual. It gets weaker as rows get
+    longer, so padding_free: auto means false; with packing it is the packed length that counts."""
 
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
     """Everything random starts here: two runs with one seed are equal."""
@@ -267,13 +272,6 @@ class TrainingConfig(Section):
 
     output_dir: Text | None = None
     """Folder that also receives the finished adapter; the run folder always has it."""
-
-    @model_validator(mode="after")
-    def _order_of_packed_rows(self) -> Self:
-        if self.packing and self.train_sampling_strategy == "group_by_length":
-            # Packed sequences are all of one length already; TRL would sort for nothing.
-            object.__setattr__(self, "train_sampling_strategy", "random")
-        return self
 
 
 class EvaluationConfig(Section):

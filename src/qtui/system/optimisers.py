@@ -16,7 +16,7 @@ def resolve(optim: str, device: str) -> str:
     """The optimiser that `auto` stands for on `device`."""
     if optim != "auto":
         return optim
-    return "paged_adamw_8bit" if device.startswith("cuda") else "adamw_torch"
+    return "paged_adamw_8bit" if device.startswith("cuda") else "adamw_torch_fused"
 
 
 def state_bytes(optim: str, tensors: Iterable[tuple[int, int]], element: int) -> int:

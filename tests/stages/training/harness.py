@@ -13,7 +13,7 @@ from qtui.config.models import FineTuneConfig
 from qtui.runs.commands import CommandReader
 from qtui.runs.log import EventLog
 from qtui.stages.control import Control
-from qtui.stages.training import arguments, checkpoints, models
+from qtui.stages.training import arguments, batching, checkpoints, models, segments
 from qtui.stages.training.callbacks import Boundary, Reporter
 from qtui.stages.training.journal import Journal
 from qtui.stages.training.trainer import SurvivingTrainer
@@ -41,7 +41,10 @@ def build(
     """A trainer on the CPU whose checkpoints lie in `folder/checkpoints`."""
     machine = arguments.Machine("cpu", bfloat16=torch.ops.mkldnn._is_mkldnn_bf16_supported())
     tokenizer = models.load_tokenizer(base, config.model)
-    model = models.load_model(base, config.model, machine)
+    segments.register()
+    planned = batching.decide(config, base)
+    model = models.load_model(base, config.model, machine, attention=planned.attention)
+    batches = batching.check(model, planned, config)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "checkpoints").mkdir(exist_ok=True)
     journal = Journal(EventLog(folder / "events.jsonl"))
@@ -62,7 +65,9 @@ def build(
             gradient_checkpointing=gradient_checkpointing,
             has_validation=True,
             run_name="test",
+            batching=batches,
         ),
+        batching=batches,
         train_dataset=rows(tokenizer, 40),
         eval_dataset=rows(tokenizer, 8, first=100),
         processing_class=tokenizer,

@@ -49,7 +49,9 @@ ARRIVES: dict[str, tuple[Any, str, Any]] = {
     "training.max_grad_norm": (0.3, "sft.max_grad_norm", 0.3),
     "training.max_seq_length": (333, "sft.max_length", 333),
     "training.packing": (True, "sft.packing", True),
-    "training.train_sampling_strategy": ("random", "sft.train_sampling_strategy", "random"),
+    # How it arrives at the trainer: tests/stages/training/test_batching.py.
+    "training.padding_free": (False, "batching.padding_free", False),
+    "training.train_sampling_strategy": ("sequential", "sft.train_sampling_strategy", "sequential"),
     "training.loss_type": ("dft", "sft.loss_type", "dft"),
     "training.neftune_noise_alpha": (5.0, "sft.neftune_noise_alpha", 5.0),
     "training.seed": (7, "sft.seed", 7),
@@ -85,7 +87,8 @@ ELSEWHERE: dict[str, str] = {
 
 def arrived(config: FineTuneConfig) -> dict[str, Any]:
     """Every argument that reaches a library, flat."""
-    from qtui.stages.training import arguments
+    from qtui import builtin
+    from qtui.stages.training import arguments, batching
 
     machine = arguments.Machine("cpu", bfloat16=True)
     flat: dict[str, Any] = {}
@@ -95,7 +98,9 @@ def arrived(config: FineTuneConfig) -> dict[str, Any]:
             simple = isinstance(value, str | int | float | bool | list | None)
             flat[f"{prefix}.{name}"] = value if simple else str(value)
 
-    load = arguments.load_arguments(config.model, machine)
+    batches = batching.decide(config, builtin.model_path("tiny"))
+    put("batching", {"padding_free": batches.padding_free})
+    load = arguments.load_arguments(config.model, machine, batches.attention)
     quantization = load.pop("quantization_config")
     put("load", load)
     if quantization is None:
@@ -111,6 +116,7 @@ def arrived(config: FineTuneConfig) -> dict[str, Any]:
         gradient_checkpointing=False,
         has_validation=True,
         run_name="run",
+        batching=batches,
     )
     put("sft", vars(sft))
     return flat
@@ -159,6 +165,7 @@ def test_full_finetuning_has_no_adapter() -> None:
 
 def test_gradient_checkpointing_is_passed_on() -> None:
     from qtui.stages.training import arguments
+    from qtui.stages.training.batching import Batching
 
     for wanted in (True, False):
         sft = arguments.sft_config(
@@ -168,6 +175,7 @@ def test_gradient_checkpointing_is_passed_on() -> None:
             gradient_checkpointing=wanted,
             has_validation=False,
             run_name="run",
+            batching=Batching(padding_free=True, attention=None),
         )
         assert sft.activation_checkpointing is wanted
         assert sft.gradient_checkpointing is wanted
@@ -193,7 +201,7 @@ def test_a_gpu_gets_the_paged_8_bit_optimiser() -> None:
     from qtui.stages.training.arguments import Machine, _optimizer
 
     assert _optimizer("auto", Machine("cuda:0", bfloat16=True)) == "paged_adamw_8bit"
-    assert _optimizer("auto", Machine("cpu", bfloat16=True)) == "adamw_torch"
+    assert _optimizer("auto", Machine("cpu", bfloat16=True)) == "adamw_torch_fused"
     assert _optimizer("sgd", Machine("cuda:0", bfloat16=True)) == "sgd"
 
 

@@ -12,7 +12,7 @@ from qtui.config.models import FineTuneConfig
 pytestmark = pytest.mark.train
 
 
-def config(base: Path, **model: object) -> FineTuneConfig:
+def config(base: Path, *, padding_free: bool = True, **model: object) -> FineTuneConfig:
     return FineTuneConfig.model_validate(
         {
             "model": {"model_name": str(base), "lora_rank": 8, "lora_dropout": 0.0} | model,
@@ -26,6 +26,7 @@ def config(base: Path, **model: object) -> FineTuneConfig:
                 "max_grad_norm": 0,
                 "max_seq_length": 64,
                 "train_sampling_strategy": "sequential",
+                "padding_free": padding_free,
             },
         }
     )
@@ -139,6 +140,16 @@ def plain_model(trainer: Any, base: Path) -> Any:
     return peft_model
 
 
+def padded(trainer: Any, batches: int) -> list[dict[str, Any]]:
+    """The trainer's first rows in its own batches, padded, whatever the trainer makes of them."""
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    collate = DataCollatorForLanguageModeling(pad_token_id=0)
+    size = trainer.args.per_device_train_batch_size
+    rows = [trainer.train_dataset[at] for at in range(batches * size)]
+    return [collate(rows[at : at + size]) for at in range(0, len(rows), size)]
+
+
 def plain_loss(model: Any, batch: dict[str, Any]) -> Any:
     """Mean cross-entropy of the trained tokens, written out."""
     import torch
@@ -149,18 +160,20 @@ def plain_loss(model: Any, batch: dict[str, Any]) -> Any:
     )
 
 
+@pytest.mark.parametrize("padding_free", [True, False])
 def test_nf4_gradients_are_those_of_plain_arithmetic_on_the_same_numbers(
-    micro_model: Path, tmp_path: Path
+    micro_model: Path, tmp_path: Path, padding_free: bool
 ) -> None:
     from tests.stages.training.harness import build
 
-    trainer = build(micro_model, tmp_path, config(micro_model))
+    trainer = build(micro_model, tmp_path, config(micro_model, padding_free=padding_free))
     wake_adapter(trainer.model)
     plain = plain_model(trainer, micro_model)
     batch = next(iter(trainer.get_train_dataloader()))
+    assert ("attention_mask" in batch) is not padding_free
     ours = gradients(trainer, batch)
 
-    loss = plain_loss(plain, batch)
+    loss = plain_loss(plain, padded(trainer, 1)[0])
     loss.backward()
     theirs = {n: p.grad.float() for n, p in plain.named_parameters() if p.requires_grad}
     assert set(ours) == set(theirs)
@@ -184,7 +197,7 @@ def test_five_steps_give_the_adapter_that_plain_adamw_gives(
     plain = plain_model(trainer, micro_model)
     start = {n: p.detach().clone() for n, p in plain.named_parameters() if p.requires_grad}
 
-    batches = list(trainer.get_train_dataloader())[:5]
+    batches = padded(trainer, 5)
     optimiser = torch.optim.AdamW(
         [p for p in plain.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.0
     )

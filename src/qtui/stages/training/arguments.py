@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig
@@ -18,6 +18,9 @@ from trl import SFTConfig
 
 from qtui.config.models import FineTuneConfig, ModelConfig, TrainingConfig
 from qtui.stages.training.trackers import PROJECT
+
+if TYPE_CHECKING:
+    from qtui.stages.training.batching import Batching
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -73,8 +76,14 @@ def quantization_config(model: ModelConfig, machine: Machine) -> BitsAndBytesCon
     )
 
 
-def load_arguments(model: ModelConfig, machine: Machine) -> dict[str, Any]:
-    """Arguments of `AutoModelForCausalLM.from_pretrained` beside the path."""
+def load_arguments(
+    model: ModelConfig, machine: Machine, attention: str | None = None
+) -> dict[str, Any]:
+    """Arguments of `AutoModelForCausalLM.from_pretrained` beside the path.
+
+    Args:
+        attention: the kernel that was decided on; none takes that of the run file.
+    """
     arguments: dict[str, Any] = {
         "dtype": weight_dtype(model, machine),
         "device_map": {"": machine.device},
@@ -82,8 +91,9 @@ def load_arguments(model: ModelConfig, machine: Machine) -> dict[str, Any]:
         "trust_remote_code": model.trust_remote_code,
         "use_safetensors": True,
     }
-    if model.attn_implementation is not None:
-        arguments["attn_implementation"] = model.attn_implementation
+    kernel = attention or model.attn_implementation
+    if kernel is not None:
+        arguments["attn_implementation"] = kernel
     return arguments
 
 
@@ -113,6 +123,7 @@ def sft_config(
     gradient_checkpointing: bool,
     has_validation: bool,
     run_name: str,
+    batching: Batching,
 ) -> SFTConfig:
     """Arguments of TRL's SFT trainer.
 
@@ -121,6 +132,7 @@ def sft_config(
         gradient_checkpointing: the decision, when the run file leaves it to us.
         has_validation: whether there are rows to evaluate on.
         run_name: what wandb, tensorboard and trackio call the run.
+        batching: how rows become batches, decided for this model.
     """
     training = config.training
     compute = compute_dtype(config.model, machine)
@@ -139,7 +151,7 @@ def sft_config(
         max_grad_norm=training.max_grad_norm,
         max_length=training.max_seq_length,
         packing=training.packing,
-        train_sampling_strategy=training.train_sampling_strategy,
+        train_sampling_strategy=batching.sampling(training.train_sampling_strategy),
         loss_type=training.loss_type,
         activation_checkpointing=gradient_checkpointing,
         neftune_noise_alpha=training.neftune_noise_alpha,
@@ -181,4 +193,4 @@ def early_stopping(training: TrainingConfig) -> EarlyStoppingCallback:
 def _optimizer(name: str, machine: Machine) -> str:
     if name != "auto":
         return name
-    return "paged_adamw_8bit" if machine.is_cuda else "adamw_torch"
+    return "paged_adamw_8bit" if machine.is_cuda else "adamw_torch_fused"

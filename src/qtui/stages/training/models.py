@@ -57,15 +57,37 @@ def load_tokenizer(path: Path, model: ModelConfig) -> Any:
     return tokenizer
 
 
-def load_model(path: Path, model: ModelConfig, machine: Machine) -> Any:
+def load_config(path: Path, model: ModelConfig) -> Any:
+    """The model's own config, without its weights.
+
+    Raises:
+        InputError: transformers does not know the architecture.
+    """
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=model.trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{model.model_name} has no config.json that can be read: {error}",
+            remedy="check model.model_name; it has to be a causal model that transformers knows",
+        ) from error
+
+
+def load_model(
+    path: Path, model: ModelConfig, machine: Machine, *, attention: str | None = None
+) -> Any:
     """The base model on `machine`, quantised as the run file asks.
+
+    Args:
+        attention: the kernel to attend with; none takes that of the run file.
 
     Raises:
         InputError: transformers does not know the architecture, or the weights do not fit it.
         ImpossibleError: what is asked for does not work on this machine.
     """
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(path, **load_arguments(model, machine))
+        loaded = AutoModelForCausalLM.from_pretrained(
+            path, **load_arguments(model, machine, attention)
+        )
     except ImportError as error:
         raise ImpossibleError(
             f"{model.model_name} cannot be loaded as asked: {error}",

@@ -29,9 +29,11 @@ from qtui.stages.data.prepare import Prepared, prepare
 from qtui.stages.training import (
     adapter,
     arguments,
+    batching,
     checkpoints,
     hub,
     recovery,
+    segments,
     trackers,
     weights,
 )
@@ -91,10 +93,19 @@ def train(
     journal.phase(Phase.LOADING_MODEL, config.model.model_name)
     checkpointing = _gradient_checkpointing(config, path, machine, journal)
     try:
-        model = load_model(path, config.model, machine)
+        model, batches = _model(config, path, machine, journal)
         journal.phase(Phase.CONFIGURING_LORA, config.model.method)
         trainer = _trainer(
-            run, config, machine, model, tokenizer, prepared, checkpointing, journal, control
+            run,
+            config,
+            machine,
+            model,
+            tokenizer,
+            prepared,
+            batches,
+            checkpointing,
+            journal,
+            control,
         )
         resume_from = _resume(run, trainer, journal, past)
     except Exception as error:
@@ -249,6 +260,22 @@ def _gradient_checkpointing(
     return decision
 
 
+def _model(
+    config: FineTuneConfig, path: Path, machine: arguments.Machine, journal: Journal
+) -> tuple[Any, batching.Batching]:
+    """The base model, and how its rows become batches: decided, proved and said."""
+    planned = batching.decide(config, path)
+    segments.register()
+    model = load_model(path, config.model, machine, attention=planned.attention)
+    proved = batching.check(model, planned, config)
+    if config.training.padding_free == "auto" and not config.training.packing:
+        journal.say(
+            "padding_free: auto → "
+            + ("on" if proved.padding_free else f"off, rows are padded: {proved.reason}")
+        )
+    return model, proved
+
+
 def _trainer(
     run: Run,
     config: FineTuneConfig,
@@ -256,6 +283,7 @@ def _trainer(
     model: Any,
     tokenizer: Any,
     prepared: Prepared,
+    batches: batching.Batching,
     gradient_checkpointing: bool,
     journal: Journal,
     control: Control,
@@ -311,7 +339,9 @@ def _trainer(
             gradient_checkpointing=gradient_checkpointing,
             has_validation=has_validation,
             run_name=run.id,
+            batching=batches,
         ),
+        batching=batches,
         train_dataset=prepared.train,
         eval_dataset=prepared.validation if has_validation else None,
         processing_class=tokenizer,

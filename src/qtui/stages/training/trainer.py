@@ -25,6 +25,7 @@ from trl.trainer.utils import add_fused_lm_head
 from qtui.runs.events import CheckpointEvent, Phase
 from qtui.stages.control import Control, StopNow
 from qtui.stages.training import checkpoints, cpu_head, random_state
+from qtui.stages.training.batching import Batching
 from qtui.stages.training.journal import Journal
 from qtui.stages.training.recovery import NonFiniteError
 
@@ -64,6 +65,7 @@ class SurvivingTrainer(SFTTrainer):
     """See the module's promises.
 
     Args:
+        batching: how rows become batches.
         journal: where events go.
         control: what the world asks.
         checkpoint_folder: the run's `checkpoints/`.
@@ -75,6 +77,7 @@ class SurvivingTrainer(SFTTrainer):
     def __init__(
         self,
         *,
+        batching: Batching,
         journal: Journal,
         control: Control,
         checkpoint_folder: Path,
@@ -83,6 +86,7 @@ class SurvivingTrainer(SFTTrainer):
         keep: int,
         **arguments: Any,
     ) -> None:
+        self.batching = batching
         self.journal = journal
         self.control_requests = control
         self.checkpoint_folder = checkpoint_folder
@@ -96,6 +100,9 @@ class SurvivingTrainer(SFTTrainer):
         self._step_losses: list[torch.Tensor] = []
         self._boundary_state: random_state.RandomState | None = None
         super().__init__(**arguments)
+        # Set here and not in TRL's arguments: there it goes only with packing, as TRL does not
+        # know that our rows come cut to their length.
+        self.data_collator.padding_free = batching.padding_free
         self.remove_callback(PrinterCallback)
         if not self.aux_loss_enabled:
             model = self.model
@@ -168,9 +175,10 @@ class SurvivingTrainer(SFTTrainer):
     ) -> Any:
         if self.aux_loss_enabled:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        # Rows are padded on the right: causal attention never looks at the padding behind it.
-        # Without the mask, attention skips what lies above the diagonal (flash kernels on a GPU).
-        inputs = {name: value for name, value in inputs.items() if name != "attention_mask"}
+        if not self.batching.padding_matters:
+            # Rows are padded on the right: causal attention never looks at the padding behind it.
+            # Without the mask, attention skips what lies above the diagonal.
+            inputs = {name: value for name, value in inputs.items() if name != "attention_mask"}
         outputs = model(**{**inputs, "use_cache": False}, fused_lm_head=True)
         losses = -outputs.log_probs
         if self.args.loss_type == "dft":
