@@ -23,6 +23,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option as Row
 
 from qtui.terminal import clean, clean_line
+from qtui.widgets.option_rows import OptionRows
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Choice(ModalScreen[str | None]):
         rows = [
             Row(
                 Content.assemble(
-                    (f" {option.key} ", "bold $accent"), " ", Content(clean_line(option.label))
+                    (f" {option.key} ", "bold"), " ", Content(clean_line(option.label))
                 ),
                 id=str(number),
             )
@@ -60,7 +61,7 @@ class Choice(ModalScreen[str | None]):
             yield Static(Content(self._title), classes="dialog-title")
             if self._sentence:
                 yield Static(Content(self._sentence), classes="dialog-sentence")
-            yield OptionList(*rows, markup=False)
+            yield OptionRows(*rows, markup=False)
             yield Static(Content("a key, or ↑↓ and enter; esc: back" if _fancy(self)
                                  else "a key, or arrows and enter; esc: back"),
                          classes="dialog-hint")  # fmt: skip

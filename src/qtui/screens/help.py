@@ -46,8 +46,8 @@ class Help(ModalScreen[None]):
         self.query_one("#help-list").focus()
 
     def on_resize(self) -> None:
-        # What the list leaves: its padding, and the scrollbar whose place is always kept.
-        self.query_one("#help-text", Static).update(self._text(self.size.width - 3))
+        # What the list leaves: its padding, a gap, and the scrollbar, whose place is always kept.
+        self.query_one("#help-text", Static).update(self._text(self.size.width - 4))
 
     def action_scroll(self, how: str) -> None:
         """Scroll the list; `how` is the name of one of its methods."""

@@ -15,6 +15,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option as Row
 
 from qtui.terminal import clean_line
+from qtui.widgets.option_rows import OptionRows
 
 _SHOWN = 100
 
@@ -50,7 +51,7 @@ class Palette(ModalScreen[Deed | None]):
         with Vertical(classes="palette"):
             yield Input(placeholder="part of a name: an action, a screen, a theme, a run")
             # The focus stays in the line above: what is typed is never lost.
-            rows = OptionList(markup=False)
+            rows = OptionRows(markup=False)
             rows.can_focus = False
             yield rows
 

@@ -15,6 +15,7 @@ from qtui import keymap, wording
 from qtui.runs.summary import Summary
 from qtui.screens.background import off_loop
 from qtui.terminal import clean_line
+from qtui.widgets.option_rows import OptionRows
 
 
 class RunsPicker(ModalScreen[list[str] | None]):
@@ -42,7 +43,7 @@ class RunsPicker(ModalScreen[list[str] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="picker"):
             yield Static(Content(self._title), id="picker-title")
-            yield OptionList(id="picker-list", markup=False)
+            yield OptionRows(id="picker-list", markup=False)
             yield Static(Content("reading the runs"), id="picker-hint")
 
     def on_mount(self) -> None:
