@@ -34,12 +34,14 @@ class Pyramid:
     def __init__(self) -> None:
         self._steps: list[int] = []
         self._values: list[float | None] = []
-        # Level 0 is the points themselves, with infinities for gaps; every further level has one
-        # entry for each whole block of the level below.
-        self._lows: list[list[float]] = [[]]
-        self._highs: list[list[float]] = [[]]
+        # Level 0 is the points themselves, with infinities for gaps (without gaps it is the list of
+        # the values itself); every further level has one entry for each whole block below.
+        self._lows: list[list[float]] = [self._values]  # type: ignore[list-item]
+        self._highs: list[list[float]] = [self._values]  # type: ignore[list-item]
         self._gap_steps: list[int] = []
         self._revision: int | None = None
+        self.version = 0
+        """Changes with every change of the points."""
         self._smoothed: dict[float, Pyramid] = {}
         # The last answers of `columns`: points known then, where each column begins, and what
         # came out. A curve that grows changes its last columns only.
@@ -106,6 +108,7 @@ class Pyramid:
         """Forget the points from index `keep` on."""
         if keep >= len(self._steps):
             return
+        self.version += 1
         del self._gap_steps[bisect_left(self._gap_steps, self._steps[keep]) :]
         del self._steps[keep:], self._values[keep:]
         self._asked.clear()
@@ -116,12 +119,17 @@ class Pyramid:
             smoothed._cut(len(self._steps))
 
     def _extend(self, steps: Sequence[int], values: Sequence[float | None]) -> None:
+        self.version += 1
         self._steps += steps
-        if _all_finite(values):
+        if (finite_only := _all_finite(values)) and self._lows[0] is self._values:
+            self._values += values
+        elif finite_only:
             self._values += values
             self._lows[0] += values  # type: ignore[arg-type]  # no None among them
             self._highs[0] += values  # type: ignore[arg-type]
         else:
+            if self._lows[0] is self._values:
+                self._lows[0], self._highs[0] = self._lows[0].copy(), self._highs[0].copy()
             finite = [v if v is not None and math.isfinite(v) else None for v in values]
             self._values += finite
             self._lows[0] += [math.inf if v is None else v for v in finite]

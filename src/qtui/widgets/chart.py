@@ -7,11 +7,13 @@ draws nothing; it catches up when it is shown again.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -29,6 +31,22 @@ _WARM_FROM = 5_000
 
 _APART = 8
 """Unchanged cells between two changed ones that are cheaper sent than jumped over."""
+
+
+class _Content(NamedTuple):
+    """All that a drawing is made of: of the same comes the same."""
+
+    curves: tuple[ChartCurve, ...]
+    versions: list[int]
+    planned: int | None
+    view: ChartView
+    size: Size
+    unicode: bool
+
+    def alike(self, other: _Content) -> bool:
+        """Whether the value axis means the same in both."""
+        one, two = self.view, other.view
+        return (one.log, one.clip, one.smoothing) == (two.log, two.clip, two.smoothing)
 
 
 class Chart(Widget):
@@ -69,10 +87,8 @@ class Chart(Widget):
         self._planned: int | None = None
         self._view = ChartView()
         self._drawing = Drawing([])
-        self._drawn_for: tuple[int, int, bool] | None = None
-        self._stale = True
+        self._drawn: _Content | None = None
         self._looks: list[Style] = []
-        self._drawn_axis = (False, False, 0.0)
         self._warming = False
         self.drawings = 0
         """How often it was drawn."""
@@ -153,54 +169,47 @@ class Chart(Widget):
         return not is_seen(self)
 
     def _changed(self) -> None:
-        self._stale = True
-        if not self.is_parked:
+        if not self.is_parked and self._drawn != self._content:
             self._redraw()
+
+    @property
+    def _content(self) -> _Content:
+        return _Content(
+            self._curves,
+            [curve.pyramid.version for curve in self._curves],
+            self._planned,
+            self._view,
+            self.size,
+            bool(getattr(self.app, "unicode", True)),
+        )
 
     def _redraw(self) -> None:
         """Draw, and refresh the cells that differ from the last drawing."""
-        before = self._drawing
-        same_size = self._draw()
-        if not same_size:
+        last, last_drawing = self._drawn, self._drawing
+        now = self._drawn = self._content
+        # The value axis stays where it is as long as the curves fit, unless one asked for another.
+        axis = last_drawing.scale if last is not None and last.alike(now) else None
+        self._drawing = draw(
+            now.curves,
+            now.view,
+            now.planned,
+            *now.size,
+            unicode=now.unicode,
+            before=axis,
+        )
+        self.drawings += 1
+        self._warm_later()
+        if last is None or (last.size, last.unicode) != (now.size, now.unicode):
             self.refresh()
             return
         regions = [
             Region(start, y, end - start, 1)
-            for y, (old, new) in enumerate(zip(before.rows, self._drawing.rows, strict=True))
+            for y, (old, new) in enumerate(zip(last_drawing.rows, self._drawing.rows, strict=True))
             for start, end in changes(old, new)
         ]
         if regions:
             self.cells_sent += sum(region.width for region in regions)
             self.refresh(*regions)
-
-    def _draw(self) -> bool:
-        """Draw; return whether the last drawing was of the same size and kind."""
-        kind = (self.size.width, self.size.height, bool(getattr(self.app, "unicode", True)))
-        width, height, unicode = kind
-        # The value axis stays where it is as long as the curves fit, unless one asked for another.
-        before = self._drawing.scale if self._axis_of(self._view) == self._drawn_axis else None
-        self._drawn_axis = self._axis_of(self._view)
-        self._drawing = draw(
-            self._curves,
-            self._view,
-            self._planned,
-            width,
-            height,
-            unicode=unicode,
-            before=before,
-        )
-        self.drawings += 1
-        self._stale = False
-        same, self._drawn_for = kind == self._drawn_for, kind
-        if not self._warming and self._cold():
-            self._warming = True
-            self.set_timer(_WARM_SECONDS, self._warm)
-        return same
-
-    @staticmethod
-    def _axis_of(view: ChartView) -> tuple[bool, bool, float]:
-        """What of a view chooses the value axis."""
-        return view.log, view.clip, view.smoothing
 
     def _cold(self) -> list[tuple[Pyramid, float]]:
         """Long curves and the smoothings they have not been asked for yet."""
@@ -212,6 +221,11 @@ class Chart(Widget):
             if not curve.pyramid.has_smoothed(weight)
         ]
 
+    def _warm_later(self) -> None:
+        if not self._warming and self._cold():
+            self._warming = True
+            self.set_timer(_WARM_SECONDS, self._warm)
+
     def _warm(self) -> None:
         """Make one smoothed curve ahead, so that the key that asks for it is answered at once."""
         self._warming = False
@@ -220,25 +234,23 @@ class Chart(Widget):
         pyramid, weight = cold[0]
         pyramid.smoothed(weight)
         if len(cold) > 1:
-            self._warming = True
-            self.set_timer(_WARM_SECONDS, self._warm)
+            self._warm_later()
+        else:
+            # A full garbage collection would look at each of a million values, and a key that it
+            # hits would wait 150 ms. They hold no references: it need not look at them.
+            gc.freeze()
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The drawing; made now when something changed while it was hidden.
 
         Lines may be asked for at a new size before the widget is told of it.
         """
-        if self._stale or (self._drawn_for is not None and self._drawn_for[:2] != self.size):
+        if self._drawn != self._content:
             self._redraw()
         return super().render_lines(crop)
 
     def on_show(self) -> None:
-        if self._stale:
-            self._redraw()
-
-    def on_resize(self) -> None:
-        if self._drawn_for is not None and self._drawn_for[:2] != self.size:
-            self._stale = True
+        self._changed()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
