@@ -151,7 +151,7 @@ class ChartGrid(Container):
                 best = None
                 if metric == "eval_loss":
                     best = best_of(*followed.history.metric(metric))
-                text = label(metric) if place == 0 else followed.run.name
+                text = label(metric, first=not curves) if place == 0 else followed.run.name
                 if marked and not curves and self._groups[self._active] is group:
                     text = pointer + text
                 curves.append(

@@ -228,7 +228,7 @@ class MonitorScreen(Frame):
             self.query_one("#pane", TextPane).add(added)
 
     def on_machine_read(self, message: MachineRead) -> None:
-        self._past.take(message, time.monotonic())
+        self._past.take(message, time.time())
         if self.is_current:
             self._draw_gauges()
 

@@ -20,6 +20,7 @@ _TOGETHER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("memory", ("memory_allocated", "memory_reserved", "memory_peak")),
     ("memory_host", ("memory_host", "memory_host_peak")),
 )
+_HEADS = frozenset(members[0] for _, members in _TOGETHER)
 _LABELS = {
     "loss": "loss",
     "eval_loss": "eval",
@@ -69,9 +70,12 @@ def groups(names: Iterable[str], pattern: re.Pattern[str] | None = None) -> list
     return found
 
 
-def label(metric: str) -> str:
-    """What a chart calls a metric."""
-    return _LABELS.get(metric, metric.replace("_", " "))
+def label(metric: str, *, first: bool = True) -> str:
+    """What a chart calls a metric; the short names of later curves need the `first` one's."""
+    short = _LABELS.get(metric)
+    if short is None or (first and metric not in _HEADS):
+        return metric.replace("_", " ")
+    return short
 
 
 def shown_as(metric: str) -> Callable[[float | None], str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from qtui import wording
-from qtui.runs.events import FailedEvent, FinishedEvent, ProgressEvent
+from qtui.runs.events import FailedEvent, FinishedEvent, Phase, ProgressEvent
 from qtui.runs.folder import Run
 from qtui.runs.progress import TURNS
 from qtui.runs.series import History
@@ -70,10 +70,10 @@ def header(
     state = wording.status(status, unicode=around.unicode)
     fixed = [("bold", name), (_STYLES.get(status, "bold $accent"), state)]
     counted = history.pace.progress
-    activity = status in LIVING and history.pace.phase not in TURNS
+    waits = status in LIVING and history.pace.phase not in TURNS
     rest: list[tuple[str, str]] = []
     share: float | None = None
-    if activity or (counted is not None and counted.what != "train" and status in LIVING):
+    if waits:
         share, words = _activity(history, counted, around.now)
         rest = [("", word) for word in words]
     elif total and (history.step or status in LIVING):
@@ -81,37 +81,40 @@ def header(
         rest = [("", f"{history.step}/{total}"), ("bold", f"{share * 100:.0f}%")]
     elif history.step:
         rest = [("", f"step {history.step}")]
-    rest += [("", word) for word in _times(history, status, around, trains=not activity)]
+    if not waits and status in LIVING and history.pace.phase is Phase.EVALUATING:
+        rest += [("", word) for word in _activity(history, counted, around.now)[1] if word]
+    rest += [("", word) for word in _times(history, status, around, trains=not waits)]
     return _fitted(fixed, rest, share, around)
 
 
 def _activity(
     history: History, counted: ProgressEvent | None, now: float
 ) -> tuple[float | None, list[str]]:
-    """What the run waits for, how far that is and how long it has waited."""
+    """What the run waits for, how far that is and how long it has waited; empty words are none."""
     pace = history.pace
     waited = f"for {wording.duration(now - pace.since)}"
-    if counted is None:
-        return None, [waited, clean_line(pace.detail)] if pace.detail else [waited]
-    done, total = str(counted.done), str(counted.total)
-    unit = f" {counted.unit}"
+    detail = clean_line(pace.detail)
+    if counted is None or counted.what == "train":
+        return None, [waited, detail]
+    done, total, unit = str(counted.done), str(counted.total), f" {counted.unit}"
     if counted.unit == "bytes":
         done, total, unit = wording.size(counted.done), wording.size(counted.total), ""
     what = clean_line(counted.what, 24)
     if not counted.total:
-        return None, [f"{what} {done}{unit}", waited, clean_line(pace.detail)]
+        return None, [f"{what} {done}{unit}", waited, detail]
     share = min(counted.done / counted.total, 1.0)
     left = pace.left()
     words = [f"{what} {done} of {total}{unit}", f"{share * 100:.0f}%"]
     if left is not None and counted.done < counted.total:
         words.append(f"left {wording.duration(left)}")
-    return share, [*words, waited, clean_line(pace.detail)]
+    return share, [*words, waited, detail]
 
 
 def _times(history: History, status: Status, around: Surroundings, *, trains: bool) -> list[str]:
     living = status in LIVING
     words = []
-    left = history.pace.left() if trains and living else None
+    steps = history.pace.phase is Phase.TRAINING
+    left = history.pace.left() if steps and living else None
     if left is not None:
         words.append(f"left {wording.duration(left)}")
     lived = history.pace.lived(around.now if living else None)
