@@ -273,6 +273,20 @@ def test_a_run_without_a_log_yet_has_an_empty_history(run: Run, followed: Any) -
     assert (heard[0].status, heard[0].history.events) == (Status.QUEUED, 0)
 
 
+def test_the_trend_does_not_flicker_with_every_step(run: Run, watched: Any) -> None:
+    with RunLock(run.lock), EventLog(run.events) as log:
+        train(log, 1, 1000)
+        heard, _ = watched()
+        until(lambda: heard and heard[-1].summaries[0].step == 1000)
+        before = heard[-1].summaries[0].trend
+        train(log, 1001, 1005)
+        until(lambda: heard[-1].summaries[0].step == 1005)
+        assert heard[-1].summaries[0].trend == before
+        train(log, 1006, 1100)
+        until(lambda: heard[-1].summaries[0].step == 1100)
+        assert heard[-1].summaries[0].trend[-1] < before[-1]
+
+
 def test_a_torn_line_is_waited_for(run: Run, followed: Any) -> None:
     with EventLog(run.events) as log:
         train(log, 1, 2)

@@ -68,8 +68,8 @@ class Summary(msgspec.Struct, kw_only=True):
     remedy: str = ""
 
 
-def summarize(run: Run) -> Summary:
-    """What is known of `run` now."""
+def summarize(run: Run, course: trend.Trend | None = None) -> Summary:
+    """What is known of `run` now; with `course` given, the trend is not read anew."""
     summary = Summary(id=run.id, name=run.name)
     try:
         _take_spec(summary, run.spec)
@@ -79,7 +79,7 @@ def summarize(run: Run) -> Summary:
     try:
         held = lock.is_held(run.lock)  # before the log: see `state.status`
         back.through(run)
-        course = trend.trend(run.events)
+        course = course or trend.trend(run.events)
     except (QtuiError, OSError) as error:
         summary.message = summary.message or str(error)
         return summary

@@ -32,10 +32,15 @@ from qtui.runs.polling import Poller
 from qtui.runs.series import History
 from qtui.runs.state import RESTART_SECONDS, Status, derive
 from qtui.runs.summary import Summary, summarize
+from qtui.runs.trend import Trend
 from qtui.terminal import clean_line
 
 FIRST = 40
 """Runs that are handed over before the rest of a long list has been read: a screenful."""
+
+TREND_GROWTH = 1.02
+"""How much longer a log becomes before its trend is read anew: bars that flicker with every step
+tell no more, and are sent over the line."""
 
 _FROM_THE_LOG = frozenset({Status.COMPLETED, Status.STOPPED, Status.FAILED})
 
@@ -60,6 +65,8 @@ class _Glance:
     held: bool
     run: Run
     summary: Summary
+    trend_size: int
+    """Bytes of the log that the trend was read from."""
 
 
 class RunsWatcher:
@@ -119,8 +126,16 @@ def _glance(run: Run, known: _Glance | None) -> _Glance:
     held = ended or _held(run)
     if known is not None and known.file == file and (ended or known.held == held):
         return known
-    run = known.run if known is not None else run  # it has read its run.json already
-    return _Glance(file, _held(run) if ended else held, run, summarize(run))
+    held = _held(run) if ended else held
+    size = file[1] if file is not None else 0
+    if known is None:
+        return _Glance(file, held, run, summarize(run), size)
+    run, before = known.run, known.summary  # it has read its run.json already
+    same_log = known.file is not None and file is not None and known.file[0] == file[0]
+    if same_log and known.trend_size <= size < known.trend_size * TREND_GROWTH:
+        trend = Trend(before.trend, before.seconds_per_step)
+        return _Glance(file, held, run, summarize(run, trend), known.trend_size)
+    return _Glance(file, held, run, summarize(run), size)
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

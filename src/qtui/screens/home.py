@@ -19,6 +19,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from qtui import keymap
+from qtui.remapping import display
 from qtui.runs import folder, state
 from qtui.runs.folder import Run
 from qtui.runs.state import Status
@@ -40,14 +41,17 @@ _EMPTY = """No runs here yet.
 See it work first: the built-in model and data train in minutes, without a
 GPU, a network or an account.
 
-  n, then ctrl+l    set up the built-in run, start it, and watch it
-  n                 set up a run of your own: a model, your data, a preset
+  {both:<18}set up the built-in run, start it, and watch it
+  {new:<18}set up a run of your own: a model, your data, a preset
 
 Without the dashboard:
 
-  qtui quickstart                      the built-in run
-  qtui init run.yaml                   write a run file to edit, then
-  qtui train run.yaml                  train"""
+  qtui quickstart     the built-in run
+  qtui init run.yaml  write a run file to edit, then
+  qtui train run.yaml train"""
+
+_DETAIL_ROWS = ((48, 18), (34, 13), (28, 8), (14, 6), (0, 0))
+"""Height of the terminal from which on so many rows tell of the run under the cursor."""
 
 _NEEDS_A_RUN = {"open", "delete", "copy", "command", "mark", "stop", "resume"}
 
@@ -79,10 +83,16 @@ class HomeScreen(Frame):
         self._since = time.monotonic()
 
     def body(self) -> Iterable[Widget]:
-        yield Static(Content(_EMPTY), id="empty")
+        new = self._keys("home.new")
+        both = f"{new}, then {self._keys('configure.launch')}"
+        yield Static(Content(_EMPTY.format(new=new, both=both)), id="empty")
         yield RunTable(id="runs", unicode=self.qtui.unicode)
         yield Readout(Content(""), id="rule")
         yield Readout(id="detail")
+
+    def _keys(self, id: str) -> str:
+        """How the key is called here: a user may have moved it."""
+        return display(self.qtui.remapped.get(id, keymap.find(id).keys))
 
     @property
     def table(self) -> RunTable:
@@ -165,7 +175,9 @@ class HomeScreen(Frame):
             return f"unavailable since {clock}: {clean_line(seen.why)}", "bold $warning"
         if self.table.marked:
             names = " and ".join(clean_line(Run(self._path(run)).name) for run in self.table.marked)
-            more = ": x compares them" if len(self.table.marked) == MARKS else ", mark another one"
+            both = len(self.table.marked) == MARKS
+            key = self._keys("home.compare" if both else "home.mark")
+            more = f": {key} compares them" if both else f", {key} marks another one"
             return f"marked {names}{more}", "$accent"
         count = len(seen.summaries)
         alive = sum(map(living, seen.summaries))
@@ -178,13 +190,17 @@ class HomeScreen(Frame):
     def _show_detail(self) -> None:
         width, height = self.size
         run = self.table.selected
-        rows = 6 if height < 30 else 8
-        if height < 14:
-            rows = 0
+        rows = next(rows for least, rows in _DETAIL_ROWS if height >= least)
         lines = [Content("")] * rows
         if run is not None and rows:
-            now, unicode = time.time(), self.qtui.unicode
-            lines = detail(run, width, rows, now=now, unicode=unicode)
+            lines = detail(
+                run,
+                width,
+                rows,
+                now=time.time(),
+                resume_key=self._keys("home.resume"),
+                unicode=self.qtui.unicode,
+            )
         self.query_one("#detail", Readout).show(*lines)
 
     # -- the list --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Sequence
 
 from textual.content import Content
 
@@ -15,6 +16,9 @@ from qtui.runs.state import Status
 from qtui.runs.summary import Summary
 from qtui.terminal import clean_line, cut
 from qtui.widgets.run_columns import living, seconds_left, short_model, state_style
+
+CURVE_FROM = 12
+"""Rows from which on there is room for a curve."""
 
 _MOST_LINES = 3  # of a message, and of what to try
 
@@ -27,26 +31,30 @@ def command(run: Summary) -> str:
     return f"qtui runs {verb} {shlex.quote(clean_line(run.id))}"
 
 
-def detail(run: Summary, width: int, height: int, *, now: float, unicode: bool) -> list[Content]:
-    """`height` lines of at most `width` columns about `run`."""
+def detail(
+    run: Summary, width: int, height: int, *, now: float, resume_key: str, unicode: bool
+) -> list[Content]:
+    """`height` lines of at most `width` columns about `run`; from `CURVE_FROM` on its loss, too."""
     room = width - 2
     lines = [_title(run, unicode)]
     if living(run):
         lines += _living(run, room, now, unicode)
     elif run.status is Status.QUEUED:
-        lines.append(Content(" It has not been started yet: r starts it."))
+        lines.append(Content(f" It has not been started yet: {resume_key} starts it."))
     else:
         lines += [_figures(run)] if run.loss is not None or run.checkpoints else []
     if run.message:
         style = "$error" if run.status is Status.FAILED else "$warning" if living(run) else ""
         lines += [Content.styled(f" {text}", style) for text in _wrapped(run.message, room)]
-    if remedy := _remedy(run):
+    if remedy := _remedy(run, resume_key):
         tried = _wrapped(remedy, room - 5)
         lines += [
             Content.assemble((" Try  " if number == 0 else "      ", "bold"), Content(text))
             for number, text in enumerate(tried)
         ]
     lines = lines[: height - 1]
+    if height >= CURVE_FROM and len(run.trend) > 1:
+        lines += [Content(""), *_curve(run.trend, room, height - 3 - len(lines), unicode)]
     lines += [Content("")] * (height - 1 - len(lines))
     return [*lines, Content.styled(f" {command(run)}", "$text-muted")]
 
@@ -88,11 +96,33 @@ def _living(run: Summary, room: int, now: float, unicode: bool) -> list[Content]
     return lines
 
 
-def _remedy(run: Summary) -> str:
+def _curve(losses: Sequence[float], room: int, rows: int, unicode: bool) -> list[Content]:
+    """The loss over the whole run as bars in `rows` rows, with its highest and lowest value."""
+    high, low = max(losses), min(losses)
+    span = (high - low) or 1.0
+    steps = "▁▂▃▄▅▆▇█" if unicode else ".:#"
+    wide = max(min((room - 12) // len(losses), 4), 1)
+    heights = [1 + round((loss - low) / span * (rows * len(steps) - 1)) for loss in losses]
+    lines = []
+    for row in range(rows - 1, -1, -1):
+        label = high if row == rows - 1 else low if row == 0 else None
+        bars = "".join(_block(height - row * len(steps), steps) * wide for height in heights)
+        number = "" if label is None else wording.number(label)
+        axis = "┤" if unicode else "|"
+        lines.append(Content.assemble((f" {number:>7} {axis}", "$text-muted"), (bars, "$accent")))
+    return lines
+
+
+def _block(height: int, steps: str) -> str:
+    return " " if height <= 0 else steps[min(height, len(steps)) - 1]
+
+
+def _remedy(run: Summary, resume_key: str) -> str:
     if run.status is Status.INTERRUPTED:
         if run.checkpoints:
-            return f"r resumes it from its checkpoint of step {run.checkpoints[-1]}"
-        return "r starts it again from the beginning: there is no checkpoint"
+            last = run.checkpoints[-1]
+            return f"{resume_key} resumes it from its checkpoint of step {last}"
+        return f"{resume_key} starts it again from the beginning: there is no checkpoint"
     return run.remedy
 
 
