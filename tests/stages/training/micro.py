@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 TEMPLATE = (
     "{% for message in messages %}"
@@ -19,11 +20,29 @@ TEMPLATE = (
 )
 
 
-def make_model(folder: Path, *, seed: int = 0) -> Path:
-    """Write a Llama of about 0.2 million parameters with a byte-level tokenizer to `folder`."""
+SIZE: dict[str, Any] = {
+    "vocab_size": 288,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "bos_token_id": None,
+}
+"""What the configs of most architectures call the sizes of a model this small."""
+
+
+def make_model(folder: Path, *, seed: int = 0, config: Any = None) -> Path:
+    """Write a model of about 0.2 million parameters with a byte-level tokenizer to `folder`.
+
+    Of the architecture that `config` (built from `SIZE`) describes; none makes a Llama.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     special = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
@@ -40,21 +59,8 @@ def make_model(folder: Path, *, seed: int = 0) -> Path:
     )
     tokenizer.chat_template = TEMPLATE
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=288,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        pad_token_id=0,
-        eos_token_id=1,
-        bos_token_id=None,
-        tie_word_embeddings=True,
-    )
-    model = LlamaForCausalLM(config).to(torch.bfloat16)
-    model.save_pretrained(folder)
+    config = config or LlamaConfig(**SIZE, tie_word_embeddings=True)
+    AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

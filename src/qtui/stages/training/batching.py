@@ -72,7 +72,8 @@ def decide(config: FineTuneConfig, path: Path) -> Batching:
         if mixed is not None:
             raise _refused("training.padding_free", model.model_name, mixed)
         if own is None:
-            raise _refused("training.padding_free", model.model_name, str(ours))
+            knows = "or name a kernel in model.attn_implementation that can, such as sdpa"
+            raise _refused("training.padding_free", model.model_name, str(ours), knows)
         return Batching(True, own)
     if wanted is False:
         return padded
@@ -207,8 +208,8 @@ def _is_causal(config: Any) -> bool:
     )
 
 
-def _refused(setting: str, model: str, reason: str) -> InputError:
+def _refused(setting: str, model: str, reason: str, way_out: str = "") -> InputError:
     return InputError(
         f"{setting} is true, but {model} cannot keep rows apart: {reason}",
-        remedy=f"leave {setting} out: rows are then padded",
+        remedy="; ".join(filter(None, (f"leave {setting} out: rows are then padded", way_out))),
     )
