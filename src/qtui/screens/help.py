@@ -17,6 +17,7 @@ from qtui.remapping import display
 from qtui.terminal import clean_line, columns
 
 _WIDEST_KEYS = 13
+_NARROWEST = 30  # columns that a sentence needs
 _WIDEST_NAME = max(len(key.id) for key in keymap.TABLE)
 
 
@@ -80,16 +81,24 @@ class Help(ModalScreen[None]):
 
 
 def _line(key: Key, keys: str, width: int) -> Iterable[Content]:
-    """One key in `width` columns: its keys, what it does (wrapped under itself), its name."""
-    room = max(width - _WIDEST_KEYS - _WIDEST_NAME - 4, 20)
+    """One key in `width` columns: its keys, what it does (wrapped under itself), its name.
+
+    In a narrow terminal the name stands below, so that the sentence has room.
+    """
     if columns(keys) > _WIDEST_KEYS:
         yield Content.styled(f"  {keys}", "bold")
         keys = ""
-    for number, words in enumerate(textwrap.wrap(key.help, room)):
+    room = width - _WIDEST_KEYS - 4
+    beside = room - _WIDEST_NAME >= _NARROWEST
+    lines = textwrap.wrap(key.help, room - _WIDEST_NAME if beside else max(room, _NARROWEST))
+    if not beside:
+        lines.append(key.id)
+    for number, words in enumerate(lines):
+        name = key.id.rjust(_WIDEST_NAME) if beside and number == 0 else ""
         yield Content.assemble(
             (f"  {keys:{_WIDEST_KEYS}}  ", "bold"),
-            f"{words:{room}}",
-            (key.id.rjust(_WIDEST_NAME) if number == 0 else "", "$text-muted"),
+            (words, "$text-muted" if not beside and number == len(lines) - 1 else ""),
+            (" " * (room - _WIDEST_NAME - columns(words)) + name if name else "", "$text-muted"),
         )
         keys = ""
 
