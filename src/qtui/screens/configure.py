@@ -448,9 +448,15 @@ class ConfigureScreen(Frame):
         if chosen is not None:
             await deeds.open_file(self, self.qtui.workspace / Path(chosen).expanduser())
 
+    def _take_typed(self) -> None:
+        """What is typed right now counts, also when its enter has not come through yet."""
+        if typed := self.editor.finish():
+            self.change(self.form.typed(*typed))
+
     @work
     async def action_save(self) -> None:
         """Write the run file."""
+        self._take_typed()
         await deeds.save(self)
 
     @work
@@ -461,6 +467,7 @@ class ConfigureScreen(Frame):
     @work
     async def action_launch(self) -> None:
         """Start the run."""
+        self._take_typed()
         await deeds.launch(self)
 
     def set_busy(self, words: str) -> None:

@@ -134,16 +134,23 @@ class FormEditor(Container):
         event.stop()
         self._end(taken=event.taken, by=event.by)
 
-    def _end(self, *, taken: bool, by: int) -> None:
+    def finish(self) -> tuple[str, str] | None:
+        """Close the text field; the key and its text when that is another one than it was."""
         if not self.typing:
-            return
+            return None
         key, self.typing = self.typing, ""
         value = self.query_one(ValueInput)
         if value.has_focus:
             self.lines.focus()
         value.display = False
-        # What was not touched stays as it was, also where its text is not all of it.
-        if taken and value.value != self._before:
-            self.post_message(self.Typed(key, value.value))
-        self.lines.go(self.lines.at + by)
         self.post_message(self.Left())
+        # What was not touched stays as it was, also where its text is not all of it.
+        return (key, value.value) if value.value != self._before else None
+
+    def _end(self, *, taken: bool, by: int) -> None:
+        if not self.typing:
+            return
+        typed = self.finish()
+        if taken and typed:
+            self.post_message(self.Typed(*typed))
+        self.lines.go(self.lines.at + by)
