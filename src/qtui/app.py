@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -150,7 +149,7 @@ class QtuiApp(App[None], inherit_bindings=False):
         """Keep the reading, and tell the screens that are up."""
         self.machine = message
         if message.gpus.available:
-            self.gpu_pasts.take(time.monotonic(), message.gpus.gpus)
+            self.gpu_pasts.take(message.gpus.time, message.gpus.gpus)
         self.alerting.machine(message)
         for screen in self.screen_stack:
             screen.post_message(

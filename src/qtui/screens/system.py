@@ -200,7 +200,7 @@ class SystemScreen(Frame):
         snapshot = read.gpus
         if not snapshot.available and (snapshot.gpus or snapshot.cause != "starting"):
             sign = "!" if snapshot.gpus or snapshot.cause not in ("library", "driver") else ""
-            why = f"{read.gpu_text}; last values:" if snapshot.gpus else snapshot.why
+            why = f"last values; {read.gpu_text}" if snapshot.gpus else snapshot.why
             lines.append(
                 Content.styled(
                     cut(f" {sign} {clean_line(why)}".replace("  ", " "), width),

@@ -127,7 +127,7 @@ def _details(gpu: Gpu, past: GpuPast, width: int, *, unicode: bool) -> list[Cont
             )
     lines = [_traces(gpu, past, width, unicode=unicode)]
     if missing:
-        told = "; ".join(f"{', '.join(labels)}: {why}" for why, labels in missing.items())
+        told = "; ".join(f"{why}: {', '.join(labels)}" for why, labels in missing.items())
         lines.append(Content.styled(cut(f"      missing  {told}", width), "$text-muted"))
     lines.append(Content(cut(f"      {_programs(gpu, unicode=unicode)}", width)))
     lines.append(Content(cut(f"      {_about(gpu, unicode=unicode)}", width)))
