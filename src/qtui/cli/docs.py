@@ -15,8 +15,9 @@ _HEAD = """\
 Made from the command table by `python -m qtui.cli.docs > docs/commands.md`; edit
 `src/qtui/cli/commands.py`, not this file.
 
-Without a command `qtui` shows the runs of this folder, the GPUs and what to type next. Results go
-to stdout, everything else to stderr. RUN is a run's folder name, its name, an unambiguous
+Without a command `qtui` opens the dashboard ([dashboard.md](dashboard.md)). Without a terminal (a
+pipe, cron), and with `--headless` or `--json`, it prints instead what the dashboard would show
+first: the runs of this folder, the GPUs, and what to type next. Results go to stdout, everything else to stderr. RUN is a run's folder name, its name, an unambiguous
 beginning of either, or `latest`.
 
 ## Exit codes
@@ -28,6 +29,7 @@ beginning of either, or `latest`.
 | 2 | wrong input or run file |
 | 3 | a quality gate said no |
 | 4 | not possible on this machine |
+| 129, 143 | the dashboard was ended: its terminal went away, or SIGTERM (runs go on) |
 | 130 | stopped by the user: the run was stopped, or Ctrl-C ended the following (the run goes on) |
 | 141 | the reader of the output has gone (`qtui runs list \\| head`) |
 

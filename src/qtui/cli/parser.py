@@ -14,8 +14,9 @@ from qtui.cli.commands import COMMANDS, COMMON, GROUPS, Argument, CommandSpec
 from qtui.errors import InputError
 
 _TOP_DETAIL = """\
-Without a command qtui shows the runs of this folder. A run is a folder under
-runs/; it lives in a process of its own, and any number of viewers may look.
+Without a command qtui opens the dashboard; without a terminal, or with --headless
+or --json, it prints the runs of this folder. A run is a folder under runs/; it
+lives in a process of its own, and any number of viewers may look.
 
 first steps:
   qtui quickstart            see it work: built-in model and data, no GPU
