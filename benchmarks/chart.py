@@ -12,7 +12,7 @@ Prints one JSON line, for a finished run of 20 metrics at 50,000 steps each:
   changed, in the real dashboard's Monitor with four charts at 120x40 on a pseudo-terminal, for keys
   that change all charts (crosshair, zoom, pan) and keys that change one (smoothing, logarithm,
   clipping). Against a blank Textual app that shows the number of keys pressed. Goal: 95th
-  percentile 20.
+  percentile 20. `cpu` is the processor time of the same keys, which a busy machine falsifies less.
 
     python benchmarks/chart.py [--keys 120] [--steps 50000]
 """
@@ -37,7 +37,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -202,8 +202,8 @@ def opened(run: Run) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def terminal(command: list[str], cwd: Path) -> Iterator[int]:
-    """A program on a pseudo-terminal; its other end."""
+def terminal(command: list[str], cwd: Path) -> Iterator[tuple[int, int]]:
+    """A program on a pseudo-terminal: the terminal's other end, and the program's process id."""
     fd, end = os.openpty()
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     environment = os.environ | {"TERM": "xterm-256color", "XDG_CONFIG_HOME": str(cwd / ".none")}
@@ -212,7 +212,7 @@ def terminal(command: list[str], cwd: Path) -> Iterator[int]:
     )
     os.close(end)
     try:
-        yield fd
+        yield fd, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
@@ -239,35 +239,52 @@ def until(fd: int, text: str) -> None:
             seen += os.read(fd, 1 << 16)
 
 
-def keys(fd: int, which: tuple[str, ...], count: int) -> tuple[list[float], list[int]]:
-    """Milliseconds and bytes for each key that painted something."""
-    taken, sizes = [], []
+def processor(pid: int) -> float:
+    """Milliseconds that the threads of a process have run."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
+
+
+@dataclass
+class Keys:
+    """For each key that painted something: milliseconds, of a processor too, and bytes."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+
+def keys(fd: int, pid: int, which: tuple[str, ...], count: int) -> Keys:
+    taken = Keys()
     for number in range(count):
-        began = time.perf_counter()
+        ran, began = processor(pid), time.perf_counter()
         os.write(fd, which[number % len(which)].encode())
         last, size = painted(fd, QUIET)
         if size:
-            taken.append((last - began) * 1000)
-            sizes.append(size)
-    return taken, sizes
+            taken.wall.append((last - began) * 1000)
+            taken.cpu.append(processor(pid) - ran)
+            taken.sizes.append(size)
+    return taken
 
 
 def key_to_paint(workspace: Path, count: int) -> dict[str, object]:
-    with terminal([sys.executable, "-c", BLANK], workspace) as fd:
+    with terminal([sys.executable, "-c", BLANK], workspace) as (fd, pid):
         painted(fd, 1, 20)
-        keys(fd, ("a",), 5)
-        blank, _ = keys(fd, ("a",), count)
-    with terminal([sys.executable, "-m", "qtui"], workspace) as fd:
+        keys(fd, pid, ("a",), 5)
+        blank = keys(fd, pid, ("a",), count)
+    with terminal([sys.executable, "-m", "qtui"], workspace) as (fd, pid):
         until(fd, "long-otter")
         os.write(fd, b"4")
         painted(fd, 4, 20)  # the charts are there, and their averages made
-        keys(fd, KEYS, len(KEYS))
-        taken, sizes = keys(fd, KEYS, count)
+        keys(fd, pid, KEYS, len(KEYS))
+        taken = keys(fd, pid, KEYS, count)
     return {
-        "keys": len(taken),
-        **spread(taken),
-        "bytes_p50": statistics.median(sizes),
-        "blank": spread(blank),
+        "keys": len(taken.wall),
+        **spread(taken.wall),
+        "cpu": spread(taken.cpu),
+        "bytes_p50": statistics.median(taken.sizes),
+        "blank": spread(blank.wall),
+        "blank_cpu": spread(blank.cpu),
         "goal_p95": 20,
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from rich.segment import Segment
@@ -281,11 +282,10 @@ def _segments(row: Row, looks: Sequence[Style]) -> list[Segment]:
     """Cells of one style together."""
     segments = []
     start = 0
-    styles = row.styles
-    for at in range(1, len(styles) + 1):
-        if at == len(styles) or styles[at] != styles[start]:
-            segments.append(Segment("".join(row.signs[start:at]), looks[styles[start]]))
-            start = at
+    for style, cells in groupby(row.styles):
+        end = start + len(list(cells))
+        segments.append(Segment("".join(row.signs[start:end]), looks[style]))
+        start = end
     return segments
 
 
@@ -299,13 +299,17 @@ def changes(old: Row, new: Row) -> list[tuple[int, int]]:
         return []
     if "" in old.signs or "" in new.signs:
         return [(0, len(new.signs))]
+    different = [
+        at
+        for at, (a, b, c, d) in enumerate(
+            zip(old.signs, new.signs, old.styles, new.styles, strict=True)
+        )
+        if a != b or (c != d and b != " ")
+    ]
     runs: list[tuple[int, int]] = []
-    for at, (a, b, c, d) in enumerate(
-        zip(old.signs, new.signs, old.styles, new.styles, strict=True)
-    ):
-        if a != b or (c != d and b != " "):
-            if runs and at - runs[-1][1] <= _APART:
-                runs[-1] = (runs[-1][0], at + 1)
-            else:
-                runs.append((at, at + 1))
+    for at in different:
+        if runs and at - runs[-1][1] <= _APART:
+            runs[-1] = (runs[-1][0], at + 1)
+        else:
+            runs.append((at, at + 1))
     return runs

@@ -216,18 +216,13 @@ def _body(
     cross = _column(view.crosshair, low, high, plot.columns)
     rows = []
     for number in range(plot.rows):
-        row = Row()
-        if gutter:
-            text = labels.get(number, "")
-            row.add(text.rjust(gutter - 1), MUTED)
-            row.add("┤" if text else "│", AXIS)
+        text = labels.get(number, "")
+        edge = text.rjust(gutter - 1) + ("┤" if text else "│") if gutter else ""
         signs = plot.row(number)
         styles = [_STYLES[owner] for owner in plot.owners(number)]
         if cross is not None and signs[cross] == " ":
             signs[cross], styles[cross] = "┆", CROSSHAIR
-        row.signs += signs
-        row.styles += styles
-        rows.append(row)
+        rows.append(Row([*edge, *signs], [MUTED] * (gutter - 1) + [AXIS] * (gutter > 0) + styles))
     return rows
 
 

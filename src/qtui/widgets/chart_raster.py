@@ -73,7 +73,9 @@ def spans(
         if last is not None:
             while gap <= last[0]:
                 gap = next(broken, math.inf)
-            if not last[0] < gap < at:
+            # Neighbours that overlap, as in most columns of a long curve, need no line.
+            apart = at - last[0] != 1 or top > last[2] or bottom < last[1]
+            if apart and not last[0] < gap < at:
                 top, bottom = _join(covered, last, point)
         if 0 <= at < count:
             covered[int(at)] = (top, bottom)
@@ -131,32 +133,25 @@ class Canvas:
         """Draw what a curve covers, one entry a dot column, in the line style of its number."""
         masks, owners, columns = self._masks, self._owners, self.columns
         wide, high = len(self._bits), len(self._bits[0])
+        # The bits of a cell from a dot row on downwards, and down to a dot row.
+        onwards = [[sum(bits[row:]) for row in range(high)] for bits in self._bits]
+        up_to = [[sum(bits[: row + 1]) for row in range(high)] for bits in self._bits]
         drawn = dash(number) if self.unicode else (True,)
         owner = number + 1
-        full = tuple(sum(bits) for bits in self._bits)
         for x, span in enumerate(covered):
             if span is None or not drawn[x % len(drawn)]:
                 continue
-            bits = self._bits[x % wide]
             top, bottom = span
-            first, last = top // high, bottom // high
-            cell = first * columns + x // wide
-            if first == last:
-                if owners[cell] != owner and not self.unicode:
-                    masks[cell] = 0
-                masks[cell] |= sum(bits[top % high : bottom % high + 1])
+            cell = top // high * columns + x // wide
+            last = bottom // high * columns + x // wide
+            mask = onwards[x % wide][top % high]
+            while cell <= last:
+                if cell == last:
+                    mask &= up_to[x % wide][bottom % high]
+                # In braille the dots of several curves share a cell; a sign is one curve's.
+                masks[cell] = mask | masks[cell] if self.unicode or owners[cell] == owner else mask
                 owners[cell] = owner
-                continue
-            for row in range(first, last + 1):
-                if owners[cell] != owner and not self.unicode:
-                    masks[cell] = 0
-                if row == first:
-                    masks[cell] |= sum(bits[top % high :])
-                elif row == last:
-                    masks[cell] |= sum(bits[: bottom % high + 1])
-                else:
-                    masks[cell] |= full[x % wide]
-                owners[cell] = owner
+                mask = onwards[x % wide][0]
                 cell += columns
 
     def dots(self, covered: Sequence[Span | None]) -> None:
