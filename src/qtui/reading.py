@@ -71,7 +71,7 @@ class MachineReader:
 
     def _read(self) -> MachineRead:
         gpus = self._gpus.snapshot()
-        failing = _failure(gpus)
+        failing = failure(gpus)
         text = gpu_line(gpus, self._gpu_since.at(failing))
         return MachineRead(gpus, host.memory(), self._read_disk(), text)
 
@@ -103,7 +103,7 @@ class Since:
 _AGE = re.compile(r"^unavailable since \d+ s: ")
 
 
-def _failure(gpus: Snapshot) -> str:
+def failure(gpus: Snapshot) -> str:
     """What keeps the GPUs from being read, without the seconds that it has lasted."""
     if not gpus.available:
         return "" if gpus.cause == "starting" else _AGE.sub("", gpus.why)
@@ -116,7 +116,7 @@ def gpu_line(gpus: Snapshot, since: str) -> str:
     `since` is the time of day since when they cannot be read. Text from the driver is in it:
     it has to be made safe before it is shown.
     """
-    why = _failure(gpus)
+    why = failure(gpus)
     if gpus.cause == "starting":
         return "asking for the GPU"
     if not gpus.gpus and (gpus.available or gpus.cause in ("library", "driver")):

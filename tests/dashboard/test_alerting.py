@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
+import pexpect
 import pytest
 
 from qtui.runs.events import FinishedEvent, MetricsEvent
+from tests.cli.programs import spawn
 from tests.dashboard.harness import Machine, drive, on_screen, screen_text, seen, until
 from tests.dashboard.machines import GIB, RTX_4090
 from tests.dashboard.run_folders import NOW, append, live
@@ -134,3 +138,21 @@ def test_alerts_are_posted_and_the_address_is_never_shown(tmp_path: Path):
     scenario()
     server.shutdown()
     server.server_close()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_bell_rings_on_a_real_terminal(tmp_path: Path, wanted: bool):
+    settings = tmp_path / "settings" / "qtui"
+    settings.mkdir(parents=True)
+    (settings / "config.toml").write_text(f"bell = {str(wanted).lower()}\n")
+    with live(tmp_path) as run:
+        append(run, [lost(413)])
+        child = spawn(cwd=tmp_path, env={"XDG_CONFIG_HOME": str(settings.parent)})
+        child.logfile_read = heard = io.BytesIO()
+        child.expect(b"step 413")  # the bell is asked for before the message is drawn
+        child.send("\x11")  # ctrl+q
+        child.expect(pexpect.EOF)
+        child.close()
+    assert child.exitstatus == 0
+    said = re.sub(rb"\x1b\][^\a\x1b]*\a", b"", heard.getvalue())  # there it ends a sequence
+    assert said.count(b"\a") == int(wanted)

@@ -17,7 +17,7 @@ from textual.widget import Widget
 
 from qtui import keymap
 from qtui.copying import copy_command
-from qtui.reading import MachineRead
+from qtui.reading import MachineRead, failure
 from qtui.runs import naming
 from qtui.screens.background import off_loop
 from qtui.screens.frame import Frame
@@ -199,14 +199,13 @@ class SystemScreen(Frame):
         lines: list[Content] = []
         snapshot = read.gpus
         if not snapshot.available and (snapshot.gpus or snapshot.cause != "starting"):
-            sign = "!" if snapshot.gpus or snapshot.cause not in ("library", "driver") else ""
-            why = f"last values; {read.gpu_text}" if snapshot.gpus else snapshot.why
-            lines.append(
-                Content.styled(
-                    cut(f" {sign} {clean_line(why)}".replace("  ", " "), width),
-                    "$warning" if sign else "",
-                )
-            )
+            absent = not snapshot.gpus and snapshot.cause in ("library", "driver")
+            if absent:
+                text = f" no GPU can be read: {clean_line(failure(snapshot))}"
+            else:
+                text = f" ! {'last values; ' if snapshot.gpus else ''}{clean_line(read.gpu_text)}"
+            said = Content.styled(text, "" if absent else "$warning")
+            lines += said.wrap(max(width - 1, 1))[:2]
             if snapshot.remedy:
                 lines.append(Content.styled(cut(f" {clean_line(snapshot.remedy)}", width),
                                             "$text-muted"))  # fmt: skip
