@@ -175,7 +175,7 @@ def test_a_curve_that_became_shorter_is_shorter() -> None:
     assert (len(pyramid), pyramid.last, pyramid.latest) == (2, 2, None)
     assert pyramid.gaps(0, 4, 4) == [2]
     pyramid.sync([], [], revision=2)
-    assert (len(pyramid), pyramid.first, pyramid.last, pyramid.latest) == (0, None, None, None)
+    assert (len(pyramid), pyramid.last, pyramid.latest) == (0, None, None)
     assert list(pyramid.columns(0, 4, 2)) == [None, None]
     assert pyramid.percentiles(0, 4) is None
     assert pyramid.at(3) is None

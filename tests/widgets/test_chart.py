@@ -17,7 +17,6 @@ from textual.widgets import Label
 from qtui.runs.pyramid import Pyramid
 from qtui.widgets.chart import Chart, ChartCurve, ChartView, changes
 from qtui.widgets.chart_drawing import Row
-from qtui.widgets.mini_chart import MiniChart
 
 PLANNED = 1200
 
@@ -57,7 +56,6 @@ class Charts(App[None]):
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Chart()
-            yield MiniChart("lr")
 
     @property
     def chart(self) -> Chart:
@@ -147,15 +145,12 @@ def test_nothing_new_sends_nothing() -> None:
     async def check(app: Charts, pilot: Pilot[None]) -> None:
         run = Growing(412)
         app.chart.show(run.curves(), planned=PLANNED)
-        app.query_one(MiniChart).show(run.loss, "1.6e-4", planned=PLANNED)
         await pilot.pause()
         drawings = app.chart.drawings
         app.chart.show(run.curves(), planned=PLANNED)
-        app.query_one(MiniChart).show(run.loss, "1.6e-4", planned=PLANNED)
         app.chart.view = replace(app.chart.view)
         assert app.chart.drawings == drawings
         assert not app.chart._exchange_repaint_regions()
-        assert not app.query_one(MiniChart)._exchange_repaint_regions()
 
     drive(check)
 
@@ -289,10 +284,8 @@ def test_ascii_is_ascii() -> None:
         run = Growing(412)
         app.chart.show(run.curves(), planned=PLANNED)
         app.chart.view = ChartView(smoothing=0.6, clip=True, crosshair=9)
-        app.query_one(MiniChart).show(run.loss, "1.6e-4", planned=PLANNED)
         await pilot.pause()
         assert all(row.isascii() for row in rows(app))
-        assert rows(app)[14].startswith("lr 1.6e-4 |")
 
     drive(check, Charts(unicode=False))
 
@@ -311,25 +304,6 @@ def test_long_curves_are_smoothed_ahead_of_the_key() -> None:
         gc.unfreeze()
         assert all(run.loss.has_smoothed(weight) for weight in (0.6, 0.9, 0.97))
         assert not run.evals.has_smoothed(0.6)
-
-    drive(check)
-
-
-def test_a_mini_chart_sends_what_changed() -> None:
-    async def check(app: Charts, pilot: Pilot[None]) -> None:
-        mini, run = app.query_one(MiniChart), Growing(600)
-        mini.show(run.loss, "1.3", planned=PLANNED)
-        await pilot.pause()
-        line = rows(app)[14]
-        assert line.startswith("lr 1.3 ⠛")
-        assert len(line) == 80
-        run.grow(18)
-        mini.show(run.loss, "1.3", planned=PLANNED)
-        [region] = mini._exchange_repaint_regions()
-        assert region.x > 40
-        await pilot.pause()
-        assert rows(app)[14][:40] == line[:40]
-        assert rows(app)[14] != line
 
     drive(check)
 

@@ -51,11 +51,6 @@ class Pyramid:
         return len(self._steps)
 
     @property
-    def first(self) -> int | None:
-        """The first step; none without points."""
-        return self._steps[0] if self._steps else None
-
-    @property
     def last(self) -> int | None:
         """The last step; none without points."""
         return self._steps[-1] if self._steps else None
