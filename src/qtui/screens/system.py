@@ -205,7 +205,8 @@ class SystemScreen(Frame):
             else:
                 text = f" ! {'last values; ' if snapshot.gpus else ''}{clean_line(read.gpu_text)}"
             said = Content.styled(text, "" if absent else "$warning")
-            lines += said.wrap(max(width - 1, 1))[:2]
+            first, *rest = said.wrap(max(width - 3, 1))
+            lines += [first, *(Content("   ") + line for line in rest[:1])]
             if snapshot.remedy:
                 lines.append(Content.styled(cut(f" {clean_line(snapshot.remedy)}", width),
                                             "$text-muted"))  # fmt: skip
