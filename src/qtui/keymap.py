@@ -285,6 +285,9 @@ TABLE: tuple[Key, ...] = (
     ),
     Key("monitor.top", "home", "scroll('home')", "top", "To the text's beginning.", bar=False),
     Key("monitor.end", "end", "scroll('end')", "end", "To the text's end.", bar=False),
+    Key(
+        "monitor.copy", "y", "copy", "copy command", "Copy the command that shows this.", bar=False
+    ),
     Key("monitor.seen", "a", "seen", "seen", "Take the alert away: you have seen it.", bar=False),
     Key(
         "monitor.previous_run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -12,6 +13,7 @@ import pytest
 from textual.content import Content
 from textual.pilot import Pilot
 
+from qtui.copying import command_file
 from qtui.runs.commands import CommandReader
 from qtui.runs.events import AlertEvent, FinishedEvent, ResumedEvent, SaveNow, Stop
 from qtui.runs.folder import Run
@@ -338,16 +340,23 @@ async def test_a_regular_expression_chooses_the_charts(
     assert pattern is not None
     assert pattern.pattern == "mem.*pe"
     await pilot.press("m", *["backspace"] * 7, "enter")
-    await seen(pilot, "chart 5 of 6")  # the one that was looked at
+    await seen(pilot, "chart 5/6")  # the one that was looked at
 
 
 @on_live
 async def test_the_full_chart_and_back(
     pilot: Pilot[None], screen: MonitorScreen, path: Path
 ) -> None:
+    os.environ["XDG_CACHE_HOME"] = str(path / ".cache")  # put back when the dashboard is closed
     await pilot.press("f")
     await shows(pilot, "monitor-full-80x24")
     assert charts(screen)[0].size.height >= 20
+    await seen(pilot, "qtui runs plot quiet-otter --metric loss --metric eval_loss")
+    await pilot.press("y")
+    await seen(pilot, "Copied.")
+    assert screen.followed is not None
+    copied = f"qtui runs plot {screen.followed.run.id} --metric loss --metric eval_loss"
+    assert command_file().read_text() == copied + "\n"
     await pilot.press("f")
     await until(pilot, lambda: "log  samples" in screen_text(pilot.app))
 

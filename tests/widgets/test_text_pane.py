@@ -69,6 +69,19 @@ async def test_who_scrolled_up_is_left_in_peace(pilot: Pilot[None], pane: TextPa
 
 
 @driven
+async def test_what_comes_above_moves_nothing(pilot: Pilot[None], pane: TextPane) -> None:
+    pane.show(numbered(5, 20))
+    await pilot.pause()
+    pane.update(numbered(4, 20), above=True)
+    assert rows(pane)[0] == "line 4"  # at the top the newest is what is wanted
+    pane.scroll_down(animate=False)
+    await pilot.pause()
+    pane.update(numbered(1, 20), above=True)
+    await pilot.pause()
+    assert rows(pane)[0] == "line 5"
+
+
+@driven
 async def test_long_paragraphs_are_wrapped_and_wrapped_again(
     pilot: Pilot[None], pane: TextPane
 ) -> None:

@@ -6,6 +6,7 @@ run replays the same. Drawing is limited to a few times a second and to what cha
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from qtui import keymap
+from qtui.copying import copy_command
 from qtui.errors import QtuiError
 from qtui.reading import MachineRead
 from qtui.runs import folder, state
@@ -37,7 +39,7 @@ from qtui.screens.metrics_filter import MetricsFilter
 from qtui.screens.monitor_gauges import MachinePast, lines
 from qtui.screens.monitor_header import LIVING, Surroundings, header, notice, planned
 from qtui.screens.runs_picker import RunsPicker
-from qtui.terminal import clean_line
+from qtui.terminal import clean_line, columns
 from qtui.widgets.readout import Readout
 from qtui.widgets.text_pane import TextPane
 
@@ -55,12 +57,13 @@ _EMPTY = """There is no run to watch yet.
 Without the dashboard: qtui quickstart"""
 
 _TWINS = {
-    "log": "qtui runs logs {}",
-    "samples": "qtui runs show {}",
-    "checkpoints": "qtui runs show {}",
-    "info": "qtui runs show {} --json",
-    "worker": "qtui runs logs {} --worker",
+    "log": ("logs", ""),
+    "samples": ("show", ""),
+    "checkpoints": ("show", ""),
+    "info": ("show", " --json"),
+    "worker": ("logs", " --worker"),
 }
+"""The command that shows the same as a text, before and after the run's name."""
 
 
 class News(Message, bubble=False):
@@ -92,6 +95,7 @@ class MonitorScreen(Frame):
         self._pane = "log"
         self._read_panes: dict[str, list[Content]] = {}
         self._kept: frozenset[str] | None = None
+        self._made_of: object = None  # what the text that is shown was made of
         self._seen_alerts: set[tuple[str, float]] = set()
         self._told_alerts: set[str] = set()
         self._alert: tuple[str, float, str] | None = None
@@ -141,6 +145,7 @@ class MonitorScreen(Frame):
                 overlay.close()
         self.overlays = [o for o in self.overlays if o.run.path != run.path]
         self._config, self._read_panes, self._kept = {}, {}, None
+        self._made_of = None
         self._seen_alerts, self._told_alerts, self._alert = set(), set(), None
         self._log, self._log_count = [], 0
         self.followed = Followed(run, self._hand_over)
@@ -343,27 +348,56 @@ class MonitorScreen(Frame):
         self._draw_tabs()
         if followed is None or followed.history is None:
             return
+        history = followed.history
+        made_of: object = None
+        if self._pane == "samples":
+            made_of = (history.revision, len(history.samples))
+        elif self._pane == "checkpoints":
+            made_of = (history.revision, len(history.checkpoints), self._kept)
+        if made_of is None or made_of == self._made_of:
+            return
+        self._made_of = made_of
         pane = self.query_one("#pane", TextPane)
         if self._pane == "samples":
-            pane.update(panes.samples(followed.history))
-        elif self._pane == "checkpoints":
-            pane.update(panes.checkpoints(followed.history, self._kept))
+            pane.update(panes.samples(history), above=True)
+        else:
+            pane.update(panes.checkpoints(history, self._kept), above=True)
 
     def _draw_tabs(self) -> None:
         parts: list[Content] = [Content(" ")]
         for name in panes.PANES:
             here = name == self._pane
             parts.append(Content.styled(f" {name} ", "reverse bold" if here else ""))
-        at, of = self.query_one(ChartGrid).position
-        if of > 1:
-            parts.append(Content(f"   tab: chart {at} of {of}"))
         line = Content("").join(parts)
-        if self.followed is not None:
-            twin = _TWINS[self._pane].format(clean_line(self.followed.run.name))
-            room = self.size.width - line.cell_length - len(twin) - 1
-            if room > 1:
-                line = line + Content(" " * room + twin)
+        at, of = self.query_one(ChartGrid).position
+        if self.has_class("-chart-full"):
+            line = Content(f" f: back  chart {at}/{of}")
+        elif of > 1:
+            line += Content(f"   tab: chart {at}/{of}")
+        twin = self._twin(lambda run: clean_line(run.name))
+        room = self.size.width - line.cell_length - columns(twin) - 1
+        if room > 0:
+            line += Content(" " * room + twin)
         self.query_one("#tabs", Readout).show(line)
+
+    def _twin(self, reference: Callable[[Run], str]) -> str:
+        """The command that shows what is shown here; `reference` is how runs are named in it."""
+        if self.followed is None:
+            return "qtui runs list"
+        run = reference(self.followed.run)
+        if not self.has_class("-chart-full"):
+            verb, options = _TWINS[self._pane]
+            return f"qtui runs {verb} {run}{options}"
+        others = "".join(f" {reference(overlay.run)}" for overlay in self.overlays)
+        chart = self.query_one(ChartGrid).active
+        metrics = chart.group.metrics if chart is not None and chart.group is not None else ()
+        options = "".join(f" --metric {shlex.quote(clean_line(name))}" for name in metrics)
+        return f"qtui runs plot {run}{others}{options}"
+
+    def action_copy(self) -> None:
+        """Copy the command that shows the same."""
+        twin = self._twin(lambda run: shlex.quote(clean_line(run.id)))
+        self.run_worker(copy_command(self.qtui, twin))
 
     def on_resize(self, event: Resize) -> None:
         height = event.size.height
@@ -377,9 +411,9 @@ class MonitorScreen(Frame):
     def action_pane(self, name: str) -> None:
         """Show that text below the charts; asked for again, over the whole screen."""
         if name == self._pane:
+            self._leave_full_chart()
             self.toggle_class("-text-full")
-            self.remove_class("-chart-full")
-            self._full(charts=False)
+            self._draw_tabs()
             return
         self._pane = name
         self._leave_full_chart()
@@ -391,6 +425,7 @@ class MonitorScreen(Frame):
             self.run_worker(self._read_pane(name), group="pane", exclusive=True)
         else:
             pane.show([])
+        self._made_of = None
         self._draw_pane()
 
     async def _read_pane(self, name: str) -> None:
@@ -464,6 +499,7 @@ class MonitorScreen(Frame):
         self.toggle_class("-chart-full")
         self.remove_class("-text-full")
         self._full(charts=self.has_class("-chart-full"))
+        self._draw_tabs()
 
     def _leave_full_chart(self) -> None:
         if self.has_class("-chart-full"):

@@ -57,10 +57,15 @@ class TextPane(ScrollView, can_focus=True):
         self._wrap_all()
         self._place(end=end)
 
-    def update(self, paragraphs: Sequence[Content]) -> None:
-        """As `show`, for a newer state of what is shown: the place in it is kept."""
-        end, at = self._follows, self.scroll_target_y
+    def update(self, paragraphs: Sequence[Content], *, above: bool = False) -> None:
+        """As `show`, for a newer state of what is shown: what is in sight stays there.
+
+        `above`: what is new comes first, so the text in sight moves down in the whole.
+        """
+        end, at, before = self._follows, self.scroll_target_y, len(self._rows)
         self.show(paragraphs, end=end)
+        if above and at > 0:
+            at = max(at + len(self._rows) - before, 0)
         if not end:
             self.scroll_to(y=at, animate=False, immediate=True, force=True)
 
