@@ -46,3 +46,10 @@ class Frame(Screen[None]):
 
     def on_machine_read(self, message: MachineRead) -> None:
         self.query_one(TopBar).gpu = message.gpu_text
+
+    def _compositor_refresh(self) -> None:
+        super()._compositor_refresh()
+        # Textual marks a screen below a dialog as wholly due again each time that it has passed a
+        # change on; from then on every message would send all of the terminal anew.
+        if self is not self.app.screen:
+            self._repaint_required = False
