@@ -230,6 +230,14 @@ TABLE: tuple[Key, ...] = (
         "Choose the charts by a regular expression over the names of the metrics.",
     ),
     Key("monitor.full", "f", "full", "full", "This chart over the whole screen.", bar=False),
+    Key(
+        "monitor.leave",
+        "escape",
+        "leave",
+        "back",
+        "From a chart or text over the whole screen back to all of it.",
+        bar=False,
+    ),
     Key("monitor.next_chart", "tab", "chart(1)", "next chart", "Next chart.", bar=False),
     Key(
         "monitor.previous_chart",

@@ -444,7 +444,13 @@ async def test_the_same_letter_again_gives_the_text_the_screen(
     await until(pilot, lambda: pane.at_end)
     await pilot.press("l")
     await until(pilot, lambda: pane.size.height < 10)
+    await pilot.press("l")
+    await until(pilot, lambda: pane.size.height >= 18)
+    await pilot.press("escape")
+    await until(pilot, lambda: pane.size.height < 10)
     assert charts(screen)
+    await pilot.press("escape")  # nothing has the whole screen any more: back to Home
+    await until(pilot, lambda: pilot.app.screen is not screen)
 
 
 def test_settings_that_were_changed_at_a_resume_are_told(tmp_path: Path) -> None:

@@ -501,6 +501,12 @@ class MonitorScreen(Frame):
         self._full(charts=self.has_class("-chart-full"))
         self._draw_tabs()
 
+    def action_leave(self) -> None:
+        """From what has the whole screen back to all of it."""
+        self.remove_class("-text-full")
+        self._leave_full_chart()
+        self._draw_tabs()
+
     def _leave_full_chart(self) -> None:
         if self.has_class("-chart-full"):
             self.remove_class("-chart-full")
@@ -619,6 +625,8 @@ class MonitorScreen(Frame):
         followed = self.followed
         if action in ("stop", "save"):
             return followed is not None and followed.status in LIVING
+        if action == "leave":
+            return self.has_class("-chart-full") or self.has_class("-text-full")
         if action == "resume":
             return followed is not None and (
                 state.resumable(followed.status) or followed.status is state.Status.QUEUED
