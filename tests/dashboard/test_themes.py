@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from textual.color import Color, Lab, rgb_to_lab
 
+from qtui.remapping import remap
 from qtui.themes.load import load_themes
 from tests.dashboard import run_folders
 from tests.dashboard.harness import drive, on_screen, screen_text, seen, until
@@ -123,6 +126,18 @@ def test_a_broken_theme_is_told_and_left_out(case: str, tmp_path: Path) -> None:
     assert tuple(looks) == OURS
     assert "mine.toml" in problems[0]
     assert said in problems[0]
+
+
+def test_the_examples_in_the_docs_hold(tmp_path: Path) -> None:
+    docs = Path(__file__).parents[2] / "docs" / "dashboard.md"
+    examples = re.findall(r"```toml\n(.*?)```", docs.read_text(encoding="utf-8"), re.DOTALL)
+    (keys,) = [tomllib.loads(text)["keys"] for text in examples if text.startswith("[keys]")]
+    assert remap(keys) == (keys, ())
+    (theme,) = [text for text in examples if not text.startswith("[keys]")]
+    (tmp_path / "warm.toml").write_text(theme)
+    looks, problems = load_themes(tmp_path)
+    assert problems == ()
+    assert looks["warm"].about == "warm and dark"
 
 
 @on_screen
