@@ -44,7 +44,8 @@ class Poller(Generic[_T]):
         self._closed = threading.Event()
         self._resting = False
         self._telling = threading.Lock()
-        self._sign_of_life: float | None = None  # monotonic; none between two looks
+        self._sign_of_life: tuple[float, float] | None = None
+        """Monotonic and Unix time of it; none between two looks."""
         self._since: float | None = None
 
     def start(self) -> None:
@@ -63,7 +64,7 @@ class Poller(Generic[_T]):
 
     def alive(self) -> None:
         """Called from within a long `look`: it gets on."""
-        self._sign_of_life = time.monotonic()
+        self._sign_of_life = time.monotonic(), time.time()
 
     def close(self) -> None:
         """End both threads; returns at once. Nothing that begins after this is told."""
@@ -97,9 +98,8 @@ class Poller(Generic[_T]):
         while not self._closed.wait(PATIENCE / 4):
             with self._telling:
                 last = self._sign_of_life
-                silent = 0.0 if last is None else time.monotonic() - last
-                if silent > PATIENCE:
-                    self._since = self._since or time.time() - silent
+                if last is not None and time.monotonic() - last[0] > PATIENCE:
+                    self._since = self._since or last[1]
                     self._say(None, "the disk does not answer")
 
     def _say(self, seen: _T | None, why: str) -> None:

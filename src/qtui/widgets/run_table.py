@@ -146,9 +146,11 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
     # -- drawing ---------------------------------------------------------------------------------
 
     def on_resize(self, event: events.Resize) -> None:
-        self._drawn.clear()
         self._placed = place(self.scrollable_content_region.width)
         self._into_view()
+        # It may come after the first painting, and at the same size: Textual paints nothing then.
+        self._drawn.clear()
+        self.refresh()
 
     def on_focus(self) -> None:
         self.redraw()
