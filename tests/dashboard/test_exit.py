@@ -316,6 +316,15 @@ def test_on_a_terminal_it_prints_when_asked_to(arguments: list[str], tmp_path: P
         assert b"1049h" not in terminal.sent
 
 
+def test_messages_may_go_to_a_file(tmp_path: Path) -> None:
+    command = ["sh", "-c", f"exec {' '.join(qtui())} 2>messages"]
+    with Terminal(command, cwd=tmp_path) as terminal:
+        terminal.until(READY)
+        terminal.press("ctrl+q")
+        assert terminal.wait(SOON) == 0
+    assert (tmp_path / "messages").read_bytes() == b""
+
+
 def test_a_dumb_terminal_gets_text(tmp_path: Path) -> None:
     with Terminal(qtui(), cwd=tmp_path, env={"TERM": "dumb"}) as terminal:
         assert terminal.wait(SOON) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -17,6 +18,7 @@ from qtui.remapping import display
 from qtui.terminal import clean_line, columns
 
 _WIDEST_KEYS = 13
+_BESIDE = 4  # columns of the list's padding, a gap, and the scrollbar, which keeps its place
 _NARROWEST = 30  # columns that a sentence needs
 _WIDEST_NAME = max(len(key.id) for key in keymap.TABLE)
 
@@ -32,11 +34,14 @@ class Help(ModalScreen[None]):
         self._place = place
         self._remapped = remapped
         self._config = clean_line(config)
+        self._width = 0
 
     def compose(self) -> ComposeResult:
         yield Static(Content.styled(" Help: what every key does", "bold"), id="help-title")
         with VerticalScroll(id="help-list"):
-            yield Static(id="help-text")
+            # Made for this width at once: a text that comes later draws the screen again.
+            self._width = self.app.size.width - _BESIDE
+            yield Static(self._text(self._width), id="help-text")
         closes = display(self._remapped.get("help.close", keymap.find("help.close").keys))
         yield Static(
             Content(f" {closes} close   ↑↓ pgup pgdn home end move"),
@@ -46,9 +51,10 @@ class Help(ModalScreen[None]):
     def on_mount(self) -> None:
         self.query_one("#help-list").focus()
 
-    def on_resize(self) -> None:
-        # What the list leaves: its padding, a gap, and the scrollbar, whose place is always kept.
-        self.query_one("#help-text", Static).update(self._text(self.size.width - 4))
+    def on_resize(self, event: events.Resize) -> None:
+        if event.size.width - _BESIDE != self._width:
+            self._width = event.size.width - _BESIDE
+            self.query_one("#help-text", Static).update(self._text(self._width))
 
     def action_scroll(self, how: str) -> None:
         """Scroll the list; `how` is the name of one of its methods."""
