@@ -322,7 +322,15 @@ TABLE: tuple[Key, ...] = (
         bar=False,
     ),
     # -- choosing several runs ---------------------------------------------------------------
-    Key("runs_picker.mark", "space", "mark", "mark", "Mark the run, or take the mark away."),
+    # Both at once, or enter would overtake a space that is typed just before it.
+    Key(
+        "runs_picker.mark",
+        "space",
+        "mark",
+        "mark",
+        "Mark the run, or take the mark away.",
+        priority=True,
+    ),
     Key("runs_picker.done", "enter", "done", "done", "Take the marked runs.", priority=True),
     Key("runs_picker.leave", "escape", "leave", "leave", "Change nothing."),
     # -- configure ---------------------------------------------------------------------------

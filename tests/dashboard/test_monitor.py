@@ -373,6 +373,7 @@ def test_other_runs_are_laid_over(tmp_path: Path) -> None:
                 await seen(pilot, "[ ] brisk-heron")
                 await pilot.press("space", "down", "space")
                 await seen(pilot, "[x] amber-finch")
+                await shows(pilot, "monitor-runs-picker-80x24")
                 await pilot.press("enter")
                 await seen(pilot, "brisk-heron 0.9366")
                 await shows(pilot, "monitor-overlay-80x24")

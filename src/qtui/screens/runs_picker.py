@@ -27,6 +27,7 @@ class RunsPicker(ModalScreen[list[str] | None]):
     CSS_PATH = "picker.tcss"
     DEFAULT_CSS = """
     RunsPicker { align: center middle; background: transparent; }
+    RunsPicker #picker-list { max-height: 14; }
     """
     AUTO_FOCUS = "OptionList"
     BINDINGS = [*keymap.bindings("runs_picker")]
@@ -41,9 +42,10 @@ class RunsPicker(ModalScreen[list[str] | None]):
         self._runs: list[Summary] = []
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="picker"):
+        unicode = bool(getattr(self.app, "unicode", True))
+        with Vertical(id="picker", classes="" if unicode else "-ascii"):
             yield Static(Content(self._title), id="picker-title")
-            yield OptionRows(id="picker-list", markup=False)
+            yield OptionRows(id="picker-list", markup=False, compact=True)
             yield Static(Content("reading the runs"), id="picker-hint")
 
     def on_mount(self) -> None:
