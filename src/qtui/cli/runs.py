@@ -69,7 +69,7 @@ def table(summaries: list[Summary], out: Output) -> None:
                 wording.number(summary.loss),
                 wording.number(summary.eval_loss),
                 wording.trend(summary.trend, 8, unicode=out.unicode),
-                wording.age(now - summary.updated) if summary.updated else "",
+                wording.age(now - summary.created) if summary.created else "",
             ]
         )
     out.table(header, rows)

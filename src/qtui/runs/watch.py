@@ -64,6 +64,8 @@ class _Glance:
     file: tuple[int, int, int] | None
     held: bool
     run: Run
+    events: str
+    """The log's path, made once: a thousand of them a second take as long as all else."""
     summary: Summary
     trend_size: int
     """Bytes of the log that the trend was read from."""
@@ -120,7 +122,8 @@ class RunsWatcher:
 
 
 def _glance(run: Run, known: _Glance | None) -> _Glance:
-    file = _identity(run.events)
+    events = str(run.events) if known is None else known.events
+    file = _identity(events)
     ended = known is not None and known.summary.status in _FROM_THE_LOG
     # Before the log is read, as `state.status` does. An end in the log needs no lock.
     held = ended or _held(run)
@@ -129,18 +132,18 @@ def _glance(run: Run, known: _Glance | None) -> _Glance:
     held = _held(run) if ended else held
     size = file[1] if file is not None else 0
     if known is None:
-        return _Glance(file, held, run, summarize(run), size)
+        return _Glance(file, held, run, events, summarize(run), size)
     run, before = known.run, known.summary  # it has read its run.json already
     same_log = known.file is not None and file is not None and known.file[0] == file[0]
     if same_log and known.trend_size <= size < known.trend_size * TREND_GROWTH:
         trend = Trend(before.trend, before.seconds_per_step)
-        return _Glance(file, held, run, summarize(run, trend), known.trend_size)
-    return _Glance(file, held, run, summarize(run), size)
+        return _Glance(file, held, run, events, summarize(run, trend), known.trend_size)
+    return _Glance(file, held, run, events, summarize(run), size)
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def _identity(path: str) -> tuple[int, int, int] | None:
     try:
-        status = os.stat(path)  # noqa: PTH116 (a thousand a second)
+        status = os.stat(path)  # noqa: PTH116
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
