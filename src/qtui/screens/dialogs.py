@@ -24,6 +24,7 @@ from textual.widgets.option_list import Option as Row
 
 from qtui.terminal import clean, clean_line
 from qtui.widgets.option_rows import OptionRows
+from qtui.widgets.text_line import TextLine
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Ask(ModalScreen[str | None]):
             yield Static(Content(self._title), classes="dialog-title")
             if self._sentence:
                 yield Static(Content(self._sentence), classes="dialog-sentence")
-            yield Input(
+            yield TextLine(
                 self._value,
                 suggester=suggester if self._suggestions else None,
                 select_on_focus=False,

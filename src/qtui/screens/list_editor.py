@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.reactive import Reactive
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from qtui import keymap
@@ -19,6 +21,7 @@ from qtui.screens.background import off_loop
 from qtui.screens.picker import ROWS
 from qtui.terminal import clean_line
 from qtui.widgets.form_list import FormList, Line, Tone
+from qtui.widgets.text_line import TextLine
 
 HINT = "enter: in or out, or add what is typed   ctrl+s: done   escape: leave"
 
@@ -32,6 +35,7 @@ class ListEditor(ModalScreen[list[str] | str | None]):
 
     CSS_PATH = "picker.tcss"
     AUTO_FOCUS = "Input"
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)  # see Frame
     BINDINGS = [*keymap.bindings("list")]
 
     def __init__(
@@ -56,7 +60,7 @@ class ListEditor(ModalScreen[list[str] | str | None]):
         unicode = bool(getattr(self.app, "unicode", True))
         with Vertical(id="picker", classes="" if unicode else "-ascii"):
             yield Static(Content(self._title), id="picker-title")
-            yield Input(
+            yield TextLine(
                 id="picker-text",
                 placeholder="type one that is not in the list" if self._free else "",
                 compact=True,

@@ -12,9 +12,10 @@ from textual.widgets import Input, Static
 
 from qtui import keymap
 from qtui.terminal import clean_line
+from qtui.widgets.text_line import TextLine
 
 
-class _Line(Input):
+class _Line(TextLine):
     BINDINGS = [*keymap.bindings("monitor_filter")]
 
     def action_leave(self) -> None:

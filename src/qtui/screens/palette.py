@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option as Row
 
 from qtui.terminal import clean_line
 from qtui.widgets.option_rows import OptionRows
+from qtui.widgets.text_line import TextLine
 
 _SHOWN = 100
 
@@ -49,7 +50,7 @@ class Palette(ModalScreen[Deed | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="palette"):
-            yield Input(placeholder="part of a name: an action, a screen, a theme, a run")
+            yield TextLine(placeholder="part of a name: an action, a screen, a theme, a run")
             # The focus stays in the line above: what is typed is never lost.
             rows = OptionRows(markup=False)
             rows.can_focus = False

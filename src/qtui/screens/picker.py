@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.reactive import Reactive
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from qtui import keymap
 from qtui.screens.background import off_loop
 from qtui.terminal import clean_line, columns
 from qtui.widgets.form_list import FormList, Line
+from qtui.widgets.text_line import TextLine
 
 MOST = 300
 """Entries that are listed at once; typing narrows them down."""
@@ -47,6 +50,7 @@ class Picker(ModalScreen[str | None]):
 
     CSS_PATH = "picker.tcss"
     AUTO_FOCUS = "Input"
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)  # see Frame
     BINDINGS = [*keymap.bindings("picker")]
 
     def __init__(
@@ -72,7 +76,7 @@ class Picker(ModalScreen[str | None]):
         unicode = bool(getattr(self.app, "unicode", True))
         with Vertical(id="picker", classes="" if unicode else "-ascii"):
             yield Static(Content(self._title), id="picker-title")
-            yield Input(id="picker-text", placeholder=self._placeholder(), compact=True)
+            yield TextLine(id="picker-text", placeholder=self._placeholder(), compact=True)
             yield FormList(id="picker-list", unicode=unicode, value_width=0, alone=True)
             yield Static(Content(self._hint), id="picker-hint")
 

@@ -9,9 +9,10 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from qtui import keymap
+from qtui.widgets.text_line import TextLine
 
 
-class _Line(Input):
+class _Line(TextLine):
     BINDINGS = [*keymap.bindings("home_filter")]
 
     def action_leave(self) -> None:

@@ -13,9 +13,10 @@ from textual.message import Message
 from textual.widgets import Input
 
 from qtui.widgets.form_list import FormList
+from qtui.widgets.text_line import TextLine
 
 
-class ValueInput(Input):
+class ValueInput(TextLine):
     """The text of the value that is being changed."""
 
     BINDINGS = [
