@@ -6,6 +6,7 @@ Made from the form alone and without a terminal, so that every sentence can be t
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from pathlib import Path
 from typing import Any
 
 from textual.content import Content
@@ -169,9 +170,15 @@ def help_of(form: Form, key: str) -> Content:
     return Content.assemble(first, field.help)
 
 
+def _short(path: Path) -> str:
+    """A path as somebody in the current folder would write it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
 def headline(form: Form) -> Content:
     """Which run file this is, and how many settings were set and are wrong."""
-    name = clean_line(str(form.path)) if form.path else "new run file"
+    name = clean_line(_short(form.path)) if form.path else "new run file"
     unsaved = " (not saved)" if form.path and form.unsaved else ""
     count = len(form.own) + len(form.unread)
     own = f"{count} set by you" if count else "nothing set by you yet"

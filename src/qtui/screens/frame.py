@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -23,6 +24,9 @@ class Frame(Screen[None]):
     PLACE: ClassVar[str] = ""
     """The name of the screen in the key table and in the top line."""
     AUTO_FOCUS = ""
+    # Textual's own would send the whole terminal anew whenever the focus moves. What has the focus
+    # shows it itself.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def compose(self) -> ComposeResult:
         yield TopBar(self.PLACE)
