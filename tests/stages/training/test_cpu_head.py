@@ -47,14 +47,18 @@ def scored(head: Any, case: dict[str, Any], positions: int) -> list[Any]:
     return [log_probs.detach(), *(tensor.grad for tensor in used)]
 
 
-@pytest.mark.parametrize("positions", [1, 7, 2500])
+@pytest.mark.parametrize(("positions", "kept"), [(1, 10**9), (7, 10**9), (7, 0), (2500, 0)])
 @pytest.mark.parametrize("case", CASES)
-def test_numbers_and_gradients_are_those_of_trl(case: dict[str, Any], positions: int) -> None:
+def test_numbers_and_gradients_are_those_of_trl(
+    case: dict[str, Any], positions: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
+    from qtui.stages.training import cpu_head
     from qtui.stages.training.cpu_head import CHUNK, ChunkedLogProbs
 
     assert CHUNK < 2500  # so that more than one chunk is among the cases
+    monkeypatch.setattr(cpu_head, "KEPT", kept)
     ours = scored(ChunkedLogProbs, case, positions)
     theirs = scored(ChunkedLogProbFunction, case, positions)
     assert len(ours) == len(theirs)
