@@ -382,6 +382,26 @@ async def test_a_filter_as_it_is_typed_kept_and_taken_back(
 
 
 @on_screen
+async def test_a_filter_that_is_left_leads_back_to_the_run(
+    tmp_path: Path, all_states: dict[str, Run]
+) -> None:
+    async with drive(tmp_path) as pilot:
+        await listed(pilot, 9)
+        await go_to(pilot, "brisk-heron")
+        await pilot.press("slash", *"xotter")
+        await until(pilot, lambda: selected(pilot) is None)
+        await pilot.press("home", "delete")
+        await until(pilot, lambda: selected(pilot) in ("calm-otter", "quiet-otter"))
+        await pilot.press("escape")
+        await until(pilot, lambda: selected(pilot) == "brisk-heron")
+        await pilot.press("slash", *"calm", "enter")
+        await until(pilot, lambda: selected(pilot) == "calm-otter")
+        await pilot.press("escape")
+        await listed(pilot, 9)
+        assert selected(pilot) == "calm-otter"
+
+
+@on_screen
 async def test_sorted_by_age_state_loss_and_name(
     tmp_path: Path, all_states: dict[str, Run]
 ) -> None:
@@ -543,6 +563,20 @@ async def test_a_run_is_deleted_after_a_question(
         await listed(pilot, 8)
         assert not all_states["stopped"].path.exists()
         assert selected(pilot) == "pale-lynx"
+
+
+@on_screen
+async def test_a_deletion_that_fails_is_told(tmp_path: Path) -> None:
+    run = runs.finished(tmp_path)
+    refusal = PermissionError(13, "Permission denied", str(run.path))
+    async with drive(tmp_path) as pilot:
+        await listed(pilot, 1)
+        with patch.object(folder, "delete", side_effect=refusal):
+            await pilot.press("d")
+            await seen(pilot, "Delete brisk-heron?")
+            await pilot.press("y")
+            await seen(pilot, "Permission denied")
+        assert names(pilot) == ["brisk-heron"]
 
 
 @on_screen

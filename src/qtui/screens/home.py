@@ -244,6 +244,8 @@ class HomeScreen(Frame):
 
     async def on_run_filter_left(self, message: RunFilter.Left) -> None:
         """Back to the list."""
+        if self.wanted:
+            self.table.choose()
         self.table.focus()
         await self.query("RunFilter").remove()
         self.refresh_bindings()

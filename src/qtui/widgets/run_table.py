@@ -49,6 +49,7 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Ids of the marked runs, the one marked last at the end."""
         self._runs: Sequence[Summary] = ()
         self._at = 0
+        self._chosen = ""  # the run that was gone to; a filter may hide it for a while
         self._unicode = unicode
         self._placed: list[Placed] = []
         self._drawn: dict[int, Content] = {}  # what each row of the window shows
@@ -71,13 +72,18 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         return self._runs
 
     def show(self, runs: Sequence[Summary]) -> None:
-        """Show `runs` in this order; the selected run stays selected while it is among them."""
+        """Show `runs` in this order. The selected run stays selected while it is among them; one
+        that was hidden by a filter is selected again when it is back."""
         before = self.selected
         places = {run.id: number for number, run in enumerate(runs)}
-        at = places.get(before.id) if before is not None else 0
+        at = places.get(self._chosen)
+        if at is None and before is not None:
+            at = places.get(before.id)
         moved = (at - self._at) if at is not None and before is not None else 0
         self._runs = tuple(runs)
         self._at = min(self._at if at is None else at, max(len(runs) - 1, 0))
+        if not self._chosen:
+            self.choose()
         if len(runs) + 1 != self.virtual_size.height:
             self.virtual_size = Size(self.size.width, len(runs) + 1)
         if moved and self.scroll_offset.y > 0:
@@ -109,9 +115,14 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         if at == self._at or not self._runs:
             return
         self._at = at
+        self.choose()
         self._into_view()
         self.redraw()
         self.post_message(self.Moved())
+
+    def choose(self) -> None:
+        """Take the selected run for the one that is wanted, whatever was gone to before."""
+        self._chosen = "" if self.selected is None else self.selected.id
 
     def mark(self) -> None:
         """Mark the selected run or take its mark away; a third mark takes the first away."""
