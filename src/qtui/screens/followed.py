@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtui.runs.events import AnyEvent
 from qtui.runs.folder import Run
 from qtui.runs.pyramid import Pyramid
 from qtui.runs.series import History
@@ -35,8 +34,8 @@ class Followed:
         self._traces: dict[tuple[str, int, bool], tuple[int, int, str]] = {}
         self._follower = RunFollower(run, lambda batch: hand_over(self, batch))
 
-    def take(self, batch: Batch) -> list[AnyEvent] | None:
-        """Account for a batch; the new events, or none when there is a whole new history."""
+    def take(self, batch: Batch) -> None:
+        """Account for a batch."""
         self.status = batch.status
         self.unavailable_since, self.why = batch.unavailable_since, batch.why
         if batch.history is not None:
@@ -46,7 +45,6 @@ class Followed:
             self._traces.clear()
         if self.history is not None and batch.events:
             self.history.feed(batch.events)
-        return None if batch.history is not None else batch.events
 
     def curve(self, metric: str) -> Pyramid:
         """The curve of a metric with all that is known of it; asked for again, it is the same.

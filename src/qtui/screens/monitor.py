@@ -24,7 +24,6 @@ from qtui.copying import copy_command
 from qtui.errors import QtuiError
 from qtui.reading import MachineRead
 from qtui.runs import folder, state
-from qtui.runs.events import AnyEvent, CheckpointEvent
 from qtui.runs.folder import Run
 from qtui.runs.lock import is_held
 from qtui.runs.summary import Summary, summarize
@@ -38,10 +37,11 @@ from qtui.screens.frame import Frame
 from qtui.screens.metrics_filter import MetricsFilter
 from qtui.screens.monitor_gauges import MachinePast, lines
 from qtui.screens.monitor_header import LIVING, Surroundings, header, notice, planned
+from qtui.screens.monitor_texts import MonitorTexts
+from qtui.screens.open_alerts import OpenAlerts
 from qtui.screens.runs_picker import RunsPicker
-from qtui.terminal import clean_line, columns
+from qtui.terminal import clean_line
 from qtui.widgets.readout import Readout
-from qtui.widgets.text_pane import TextPane
 
 if TYPE_CHECKING:
     from qtui.app import QtuiApp
@@ -55,15 +55,6 @@ _EMPTY = """There is no run to watch yet.
 1 home        lists all runs
 
 Without the dashboard: qtui quickstart"""
-
-_TWINS = {
-    "log": ("logs", ""),
-    "samples": ("show", ""),
-    "checkpoints": ("show", ""),
-    "info": ("show", " --json"),
-    "worker": ("logs", " --worker"),
-}
-"""The command that shows the same as a text, before and after the run's name."""
 
 
 class News(Message, bubble=False):
@@ -89,16 +80,7 @@ class MonitorScreen(Frame):
         self.overlays: list[Followed] = []
         self._config: dict[str, Any] = {}
         self._past = MachinePast()
-        self._log: list[Content] = []
-        self._log_text = panes.LogText(80)
-        self._log_count = 0
-        self._pane = "log"
-        self._read_panes: dict[str, list[Content]] = {}
-        self._kept: frozenset[str] | None = None
-        self._made_of: object = None  # what the text that is shown was made of
-        self._seen_alerts: set[tuple[str, float]] = set()
-        self._told_alerts: set[str] = set()
-        self._alert: tuple[str, float, str] | None = None
+        self._alerts: OpenAlerts | None = None
         self._drawn_at = 0.0
         self._due: Timer | None = None
 
@@ -108,8 +90,7 @@ class MonitorScreen(Frame):
         yield Readout(id="notice")
         yield ChartGrid(id="charts")
         yield Readout(id="gauges")
-        yield Readout(id="tabs")
-        yield TextPane(id="pane")
+        yield MonitorTexts(id="texts")
         yield MetricsFilter(id="filter")
 
     # -- which run -----------------------------------------------------------------------------
@@ -144,34 +125,39 @@ class MonitorScreen(Frame):
             if overlay.run.path == run.path:
                 overlay.close()
         self.overlays = [o for o in self.overlays if o.run.path != run.path]
-        self._config, self._read_panes, self._kept = {}, {}, None
-        self._made_of = None
-        self._seen_alerts, self._told_alerts, self._alert = set(), set(), None
-        self._log, self._log_count = [], 0
+        self._config = {}
+        self._alerts = OpenAlerts(run)
         self.followed = Followed(run, self._hand_over)
         self.query_one("#header", Readout).show(
             Content(f" {clean_line(run.name)}  reading its log")
         )
         self.query_one("#notice", Readout).show()
-        self.query_one("#pane", TextPane).show([])
-        self.run_worker(self._read_run(self.followed))
+        self._texts.begin(self.followed)
+        self.run_worker(self._read_config(self.followed))
         self._draw()
 
     def _hand_over(self, followed: Followed, batch: Batch) -> None:
         self.post_message(News(followed, batch))  # on the follower's thread
 
-    async def _read_run(self, followed: Followed) -> None:
-        def read() -> tuple[dict[str, Any], frozenset[str]]:
+    async def _read_config(self, followed: Followed) -> None:
+        def read() -> dict[str, Any]:
             try:
-                config = followed.run.spec.config
-            except QtuiError:  # the info pane says what is wrong with it
-                config = {}
-            return config, panes.checkpoint_paths(followed.run)
+                return followed.run.spec.config
+            except QtuiError:  # the info says what is wrong with it
+                return {}
 
-        config, kept = await off_loop(read)
+        config = await off_loop(read)
         if followed is self.followed:
-            self._config, self._kept = config, kept
+            self._config = config
             self._draw()
+
+    @property
+    def _texts(self) -> MonitorTexts:
+        return self.query_one(MonitorTexts)
+
+    @property
+    def _charts(self) -> ChartGrid:
+        return self.query_one(ChartGrid)
 
     def on_unmount(self) -> None:
         for followed in self._all():
@@ -198,39 +184,13 @@ class MonitorScreen(Frame):
         if followed not in self._all():
             return  # one that is no longer shown
         before = followed.status
-        events = followed.take(message.batch)
+        whole = message.batch.history is not None
+        followed.take(message.batch)
         if followed is self.followed:
-            self._take(events)
+            self._texts.take(whole=whole, unicode=self.qtui.unicode)
             if followed.status is not before:
                 self.refresh_bindings()
         self._draw_soon()
-
-    def _take(self, events: list[AnyEvent] | None) -> None:
-        """Put what happened into the log; `None`: there is a whole new history."""
-        assert self.followed is not None
-        history = self.followed.history
-        if history is None:
-            return
-        if events is None:
-            self._log_text = panes.LogText(self.size.width, unicode=self.qtui.unicode)
-            told = history.told[-panes.LONGEST :]
-            earlier = len(history.told) - len(told)
-            self._log_text.pass_over(history.told[:earlier])
-            self._log = [*panes.log_start(self.followed.run, earlier), *self._log_text.lines(told)]
-            self._log_count = len(history.told)
-            if self._pane == "log":
-                self.query_one("#pane", TextPane).show(self._log, end=True)
-            return
-        new = history.told[self._log_count :]
-        self._log_count = len(history.told)
-        self._add_to_log(self._log_text.lines(new))
-        if any(isinstance(event, CheckpointEvent) for event in new):
-            self.run_worker(self._read_run(self.followed))
-
-    def _add_to_log(self, added: list[Content]) -> None:
-        self._log += added
-        if self._pane == "log":
-            self.query_one("#pane", TextPane).add(added)
 
     def on_machine_read(self, message: MachineRead) -> None:
         self._past.take(message, time.time())
@@ -243,27 +203,19 @@ class MonitorScreen(Frame):
             return
         self._look_for_alerts()
         self._draw_header()
-        if self._pane == "worker" and self.followed.status in LIVING:
-            self.run_worker(self._read_pane("worker"), group="pane", exclusive=True)
+        if self._texts.name_shown == "worker" and self.followed.status in LIVING:
+            self._texts.read_again()
 
     def _look_for_alerts(self) -> None:
-        """The newest alert that goes on and that nobody has dismissed."""
-        followed = self.followed
-        if followed is None or followed.history is None or followed.status not in LIVING:
-            self._alert = None
+        """Look for what a person still has to see; what the dashboard raised goes to the log."""
+        followed, alerts = self.followed, self._alerts
+        if followed is None or alerts is None:
             return
-        history = followed.history
-        born = max((p.time for p in history.phases if p.phase == "initializing"), default=0.0)
-        found = [(a.kind, a.time, a.message) for a in history.alerts if a.time >= born]
-        told = {message for _, _, message in found}
-        for alert in self.qtui.alerting.active:
-            if alert.run in ("", followed.run.id) and alert.message not in told:
-                found.append((alert.kind, alert.time, alert.message))
-                if alert.message not in self._told_alerts:
-                    self._told_alerts.add(alert.message)
-                    self._add_to_log([panes.said(alert.time, alert.message)])
-        open_ones = [alert for alert in found if alert[:2] not in self._seen_alerts]
-        self._alert = max(open_ones, key=lambda alert: alert[1], default=None)
+        if followed.history is None or followed.status not in LIVING:
+            alerts.none()
+            return
+        new = alerts.look(followed.history, self.qtui.alerting.active)
+        self._texts.add_to_log([panes.said(alert.time, alert.message) for alert in new])
 
     # -- drawing -------------------------------------------------------------------------------
 
@@ -285,9 +237,10 @@ class MonitorScreen(Frame):
             return
         self._drawn_at = time.monotonic()
         self._draw_header()
-        self.query_one(ChartGrid).show(self._all(), self._planned())
+        self._charts.show(self._all(), self._planned())
         self._draw_gauges()
-        self._draw_pane()
+        self._texts.draw()
+        self._draw_line()
 
     def _planned(self) -> int | None:
         """The steps of the longest of the runs that are shown."""
@@ -319,7 +272,7 @@ class MonitorScreen(Frame):
                 around,
                 unavailable_since=followed.unavailable_since,
                 why=followed.why,
-                alert=self._alert[2] if self._alert is not None else "",
+                alert=self._alerts.newest if self._alerts is not None else "",
             )
         elif followed.unavailable_since is not None:
             since = time.strftime("%H:%M:%S", time.localtime(followed.unavailable_since))
@@ -342,62 +295,27 @@ class MonitorScreen(Frame):
             )
         )
 
-    def _draw_pane(self) -> None:
-        """The text below; what is read from the disk comes from the thread that read it."""
-        followed = self.followed
-        self._draw_tabs()
-        if followed is None or followed.history is None:
-            return
-        history = followed.history
-        made_of: object = None
-        if self._pane == "samples":
-            made_of = (history.revision, len(history.samples))
-        elif self._pane == "checkpoints":
-            made_of = (history.revision, len(history.checkpoints), self._kept)
-        if made_of is None or made_of == self._made_of:
-            return
-        self._made_of = made_of
-        pane = self.query_one("#pane", TextPane)
-        if self._pane == "samples":
-            pane.update(panes.samples(history), above=True)
-        else:
-            pane.update(panes.checkpoints(history, self._kept), above=True)
+    def _draw_line(self) -> None:
+        command = self._command(lambda run: clean_line(run.name))
+        full = self.has_class("-chart-full")
+        self._texts.draw_line(self._charts.position, command, full_chart=full)
 
-    def _draw_tabs(self) -> None:
-        parts: list[Content] = [Content(" ")]
-        for name in panes.PANES:
-            here = name == self._pane
-            parts.append(Content.styled(f" {name} ", "reverse bold" if here else ""))
-        line = Content("").join(parts)
-        at, of = self.query_one(ChartGrid).position
-        if self.has_class("-chart-full"):
-            line = Content(f" f: back  chart {at}/{of}")
-        elif of > 1:
-            line += Content(f"   tab: chart {at}/{of}")
-        twin = self._twin(lambda run: clean_line(run.name))
-        room = self.size.width - line.cell_length - columns(twin) - 1
-        if room > 0:
-            line += Content(" " * room + twin)
-        self.query_one("#tabs", Readout).show(line)
-
-    def _twin(self, reference: Callable[[Run], str]) -> str:
+    def _command(self, reference: Callable[[Run], str]) -> str:
         """The command that shows what is shown here; `reference` is how runs are named in it."""
         if self.followed is None:
             return "qtui runs list"
-        run = reference(self.followed.run)
         if not self.has_class("-chart-full"):
-            verb, options = _TWINS[self._pane]
-            return f"qtui runs {verb} {run}{options}"
-        others = "".join(f" {reference(overlay.run)}" for overlay in self.overlays)
-        chart = self.query_one(ChartGrid).active
+            return self._texts.command(self.followed.run, reference)
+        runs = " ".join(reference(followed.run) for followed in self._all())
+        chart = self._charts.active
         metrics = chart.group.metrics if chart is not None and chart.group is not None else ()
         options = "".join(f" --metric {shlex.quote(clean_line(name))}" for name in metrics)
-        return f"qtui runs plot {run}{others}{options}"
+        return f"qtui runs plot {runs}{options}"
 
     def action_copy(self) -> None:
         """Copy the command that shows the same."""
-        twin = self._twin(lambda run: shlex.quote(clean_line(run.id)))
-        self.run_worker(copy_command(self.qtui, twin))
+        command = self._command(lambda run: shlex.quote(clean_line(run.id)))
+        self.run_worker(copy_command(self.qtui, command))
 
     def on_resize(self, event: Resize) -> None:
         height = event.size.height
@@ -406,106 +324,62 @@ class MonitorScreen(Frame):
         self.set_class(height >= 50, "-taller")
         self.call_after_refresh(self._draw)
 
-    # -- panes ---------------------------------------------------------------------------------
+    # -- texts ---------------------------------------------------------------------------------
 
     def action_pane(self, name: str) -> None:
         """Show that text below the charts; asked for again, over the whole screen."""
-        if name == self._pane:
-            self._leave_full_chart()
-            self.toggle_class("-text-full")
-            self._draw_tabs()
-            return
-        self._pane = name
         self._leave_full_chart()
-        pane = self.query_one("#pane", TextPane)
-        if name == "log":
-            pane.show(self._log, end=True)
-        elif name in ("info", "worker"):
-            pane.show(self._read_panes.get(name, []), end=name == "worker")
-            self.run_worker(self._read_pane(name), group="pane", exclusive=True)
+        if name == self._texts.name_shown:
+            self.toggle_class("-text-full")
         else:
-            pane.show([])
-        self._made_of = None
-        self._draw_pane()
-
-    async def _read_pane(self, name: str) -> None:
-        followed = self.followed
-        if followed is None or followed.history is None:
-            return
-        run, history = followed.run, followed.history
-
-        def read() -> list[Content]:
-            try:
-                return panes.worker_log(run) if name == "worker" else panes.info(run, history)
-            except QtuiError as error:
-                return [Content.styled(clean_line(f"{error.message}. {error.remedy}"), "$error")]
-
-        text = await off_loop(read)
-        if followed is self.followed:
-            first = name not in self._read_panes
-            self._read_panes[name] = text
-            if self._pane == name:
-                pane = self.query_one("#pane", TextPane)
-                if first:
-                    pane.show(text, end=name == "worker")
-                else:
-                    pane.update(text)
+            self._texts.choose(name)
+        self._draw_line()
 
     def action_scroll(self, where: str) -> None:
         """Scroll the text below."""
-        pane = self.query_one("#pane", TextPane)
-        scroll: dict[str, Callable[..., None]] = {
-            "up": pane.scroll_up,
-            "down": pane.scroll_down,
-            "page_up": pane.scroll_page_up,
-            "page_down": pane.scroll_page_down,
-            "home": pane.scroll_home,
-            "end": pane.scroll_end,
-        }
-        scroll[where](animate=False)
+        self._texts.scroll(where)
 
     # -- charts --------------------------------------------------------------------------------
 
     def action_crosshair(self, columns: int) -> None:
         """Move the crosshair."""
-        self.query_one(ChartGrid).crosshair(columns)
+        self._charts.crosshair(columns)
 
     def action_zoom(self, factor: float) -> None:
         """Show fewer steps, or more."""
-        self.query_one(ChartGrid).zoom(factor)
+        self._charts.zoom(factor)
 
     def action_pan(self, share: float) -> None:
         """Show earlier steps, or later ones."""
-        self.query_one(ChartGrid).pan(share)
+        self._charts.pan(share)
 
     def action_reset(self) -> None:
         """Show all steps, without a crosshair."""
-        self.query_one(ChartGrid).reset()
+        self._charts.reset()
 
     def action_look(self, what: str) -> None:
         """Smooth, take logarithms, clip."""
-        self.query_one(ChartGrid).look(what)
+        self._charts.look(what)
 
     def action_chart(self, by: int) -> None:
         """Go to the next chart, or the one before."""
-        charts = self.query_one(ChartGrid)
-        charts.go(by)
-        if charts.active is not None:
-            charts.active.focus()
-        self._draw_tabs()
+        self._charts.go(by)
+        if (chart := self._charts.active) is not None:
+            chart.focus()
+        self._draw_line()
 
     def action_full(self) -> None:
         """The active chart over the whole screen, and back."""
         self.toggle_class("-chart-full")
         self.remove_class("-text-full")
         self._full(charts=self.has_class("-chart-full"))
-        self._draw_tabs()
+        self._draw_line()
 
     def action_leave(self) -> None:
         """From what has the whole screen back to all of it."""
         self.remove_class("-text-full")
         self._leave_full_chart()
-        self._draw_tabs()
+        self._draw_line()
 
     def _leave_full_chart(self) -> None:
         if self.has_class("-chart-full"):
@@ -513,18 +387,18 @@ class MonitorScreen(Frame):
             self._full(charts=False)
 
     def _full(self, *, charts: bool) -> None:
-        grid = self.query_one(ChartGrid)
+        grid = self._charts
         if grid.full != charts:
             grid.full = charts
             grid.draw()
 
     def action_metrics(self) -> None:
         """Choose the charts by an expression."""
-        self.query_one(MetricsFilter).ask(self.query_one(ChartGrid).pattern)
+        self.query_one(MetricsFilter).ask(self._charts.pattern)
         self._say_matches()
 
     def on_metrics_filter_typed(self, message: MetricsFilter.Typed) -> None:
-        self.query_one(ChartGrid).pattern = message.pattern
+        self._charts.pattern = message.pattern
         self._draw()
         self._say_matches()
 
@@ -532,7 +406,7 @@ class MonitorScreen(Frame):
         self.set_focus(None)
 
     def _say_matches(self) -> None:
-        pattern = self.query_one(ChartGrid).pattern
+        pattern = self._charts.pattern
         history = self.followed.history if self.followed is not None else None
         names = history.names() if history is not None else []
         found = [name for name in names if pattern is None or pattern.search(name)]
@@ -595,8 +469,8 @@ class MonitorScreen(Frame):
 
     def action_seen(self) -> None:
         """Take away the alert that is shown."""
-        if self._alert is not None:
-            self._seen_alerts.add(self._alert[:2])
+        if self._alerts is not None:
+            self._alerts.dismiss()
             self._look_for_alerts()
             self._draw_header()
 

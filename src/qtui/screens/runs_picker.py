@@ -12,6 +12,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from qtui import keymap, wording
+from qtui.errors import QtuiError
 from qtui.runs.summary import Summary
 from qtui.screens.background import off_loop
 from qtui.terminal import clean_line
@@ -52,15 +53,19 @@ class RunsPicker(ModalScreen[list[str] | None]):
         self.run_worker(self._fill())
 
     async def _fill(self) -> None:
-        self._runs = list(await off_loop(lambda: self._gather()))
+        hint = self.query_one("#picker-hint", Static)
+        try:
+            self._runs = list(await off_loop(lambda: self._gather()))
+        except QtuiError as error:
+            hint.update(Content(clean_line(error.message)))
+            return
         listed = self.query_one(OptionList)
         listed.add_options([Option(self._row(run)) for run in self._runs])
-        hint = "space marks, enter takes them; escape: as it was"
-        if not self._runs:
-            hint = "There is no other run in this workspace."
-        else:
+        if self._runs:
             listed.highlighted = 0
-        self.query_one("#picker-hint", Static).update(Content(hint))
+            hint.update(Content("space marks, enter takes them; escape: as it was"))
+        else:
+            hint.update(Content("There is no other run in this workspace."))
 
     def _row(self, run: Summary) -> Content:
         unicode = bool(getattr(self.app, "unicode", True))
