@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import RenderableType
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.driver import Driver
+from textual.events import Event, Resize
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
@@ -40,6 +42,7 @@ from qtui.themes.load import Look, load_themes
 from qtui.tty_driver import TtyDriver
 from qtui.widgets.glyphs import InAscii, PlainScrollBar
 from qtui.widgets.gpu_past import GpuPasts
+from qtui.wire import Sent, Written, pieces
 
 if TYPE_CHECKING:
     from qtui.config.models import FineTuneConfig
@@ -90,6 +93,7 @@ class QtuiApp(App[None], inherit_bindings=False):
         self.unicode = not self.user.ascii and abilities.unicode
         self._ascii = None if self.unicode else InAscii(letters=not abilities.unicode)
         self._no_colour = NoColor()
+        self._sent = Sent()
         ScrollBar.renderer = PlainScrollBar
         partial_update.install()
         super().__init__(driver_class)
@@ -142,6 +146,35 @@ class QtuiApp(App[None], inherit_bindings=False):
         names = list(self.looks)
         at = names.index(self.theme) if self.theme in names else -1
         self.use_theme(names[(at + 1) % len(names)])
+
+    # -- what goes to the terminal ----------------------------------------------------------------
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        drawn = (
+            isinstance(renderable, LayoutUpdate | ChopsUpdate)
+            and self._running
+            and not self.is_headless
+            and not self._batch_count
+        )
+        if drawn:
+            changes = self._sent.changes(pieces(renderable), self.console)  # type: ignore[arg-type]
+            renderable = Written(changes) if changes else None
+        super()._display(screen, renderable)
+
+    async def on_event(self, event: Event) -> None:
+        """A terminal of another size may show anything."""
+        if isinstance(event, Resize):
+            self._sent.forget()
+        await super().on_event(event)
+
+    def draw_anew(self) -> None:
+        """Send the whole screen: the terminal does not show what was sent to it before."""
+        self._sent.forget()
+        self.refresh(layout=True)
+
+    def action_draw_anew(self) -> None:
+        """Draw the whole screen, after somebody else has written on it."""
+        self.draw_anew()
 
     # -- what the machine and the alerts say ------------------------------------------------------
 

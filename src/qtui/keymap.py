@@ -89,6 +89,14 @@ TABLE: tuple[Key, ...] = (
         bar=False,
         priority=True,
     ),
+    Key(
+        "app.draw_anew",
+        "f5",
+        "draw_anew",
+        "draw anew",
+        "Draw the whole screen, after something else has written on it.",
+        bar=False,
+    ),
     # -- help --------------------------------------------------------------------------------
     Key("help.close", "escape,q,question_mark,f1", "close", "close", "Close the help.", bar=False),
     Key("help.down", "j", "scroll('scroll_down')", "down", "A line down.", bar=False),

@@ -22,14 +22,14 @@ from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 if TYPE_CHECKING:
-    from textual.app import App
+    from qtui.app import QtuiApp
 
 LEAVE_WITHIN = 1.5
 """Seconds from a signal, or the end of the input, until the process is ended by force."""
@@ -64,13 +64,14 @@ class TtyDriver(LinuxDriver):
 
     def __init__(
         self,
-        app: App[Any],
+        app: QtuiApp,
         *,
         debug: bool = False,
         mouse: bool = True,
         size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
+        self._qtui = app
         # Standard error may be a file: `qtui 2>log`.
         assert sys.__stdout__ is not None
         self._file = sys.__stdout__
@@ -96,10 +97,7 @@ class TtyDriver(LinuxDriver):
 
     def _drawn_too_little(self) -> None:
         """On the writer's thread: frames were dropped, and now the terminal takes bytes again."""
-        self._loop.call_soon_threadsafe(self._draw_anew)
-
-    def _draw_anew(self) -> None:
-        self._app.refresh(layout=True)
+        self._loop.call_soon_threadsafe(self._qtui.draw_anew)
 
     # -- from start to end ------------------------------------------------------------------------
 
@@ -136,7 +134,7 @@ class TtyDriver(LinuxDriver):
             super()._sigcont_application(*arguments)
         # In the background the terminal is somebody else's.
         if os.tcgetpgrp(self.fileno) == os.getpgrp():
-            self._loop.call_soon_threadsafe(self._draw_anew)
+            self._loop.call_soon_threadsafe(self._qtui.draw_anew)
 
     # -- leaving ----------------------------------------------------------------------------------
 

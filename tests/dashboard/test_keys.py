@@ -68,6 +68,7 @@ SCRIPTS = {
 """What is pressed in each place, beginning on Home over a run in every state."""
 
 ELSEWHERE = {
+    "app.draw_anew": "test_wire.py",
     "app.suspend": "test_exit.py",
     "configure.row_before": "test_configure.py",
     "configure.row_after": "test_configure.py",
