@@ -68,3 +68,23 @@ def test_time_left_is_that_of_a_living_run_that_knows_its_end() -> None:
 )
 def test_a_models_short_name(name: str, short: str) -> None:
     assert short_model(name) == short
+
+
+@pytest.mark.parametrize(
+    ("step", "total", "width", "shown"),
+    [
+        (0, 0, 9, "–"),
+        (7, 0, 9, "7"),
+        (412, 1200, 9, "412/1200"),
+        (147, 100_000, 9, "147/100k"),
+        (147, 1_250_000, 9, "147/1.25M"),
+        (23_456, 100_000, 9, "23 %"),
+        (23_456, 100_000, 13, "23456/100000"),
+    ],
+)
+def test_steps_are_told_shorter_where_they_have_no_room(
+    step: int, total: int, width: int, shown: str
+) -> None:
+    run = Summary(id="a", name="a", step=step, total_steps=total)
+    column = next(column for column in COLUMNS if column.title == "STEP")
+    assert column.cell(run, Look(0.0), width) == (shown, "")

@@ -86,7 +86,13 @@ def _state(run: Summary, look: Look, width: int) -> Cell:
 def _step(run: Summary, look: Look, width: int) -> Cell:
     if not run.step and not run.total_steps:
         return "–", ""
-    return f"{run.step}/{run.total_steps}" if run.total_steps else str(run.step), ""
+    if not run.total_steps:
+        return str(run.step), ""
+    total = run.total_steps
+    short = f"{total / 1e6:.3g}M" if total >= 1e6 else f"{total / 1e3:.3g}k"
+    share = f"{run.step / total * 100:.0f} %"
+    spelled = (f"{run.step}/{total}", f"{run.step}/{short}", share)
+    return next((text for text in spelled if len(text) <= width), share), ""
 
 
 def _trend(run: Summary, look: Look, width: int) -> Cell:
