@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
@@ -25,7 +24,6 @@ from qtui.errors import QtuiError
 from qtui.reading import MachineRead
 from qtui.runs import folder, state
 from qtui.runs.folder import Run
-from qtui.runs.lock import is_held
 from qtui.runs.summary import Summary, summarize
 from qtui.runs.watch import Batch
 from qtui.screens import monitor_panes as panes
@@ -36,9 +34,11 @@ from qtui.screens.followed import Followed
 from qtui.screens.frame import Frame
 from qtui.screens.metrics_filter import MetricsFilter
 from qtui.screens.monitor_gauges import MachinePast, lines
-from qtui.screens.monitor_header import LIVING, Surroundings, header, notice, planned
+from qtui.screens.monitor_header import LIVING, Surroundings, planned
 from qtui.screens.monitor_texts import MonitorTexts
 from qtui.screens.open_alerts import OpenAlerts
+from qtui.screens.run_choice import neighbour, newest
+from qtui.screens.run_status import RunStatus
 from qtui.screens.runs_picker import RunsPicker
 from qtui.terminal import clean_line
 from qtui.widgets.readout import Readout
@@ -86,8 +86,7 @@ class MonitorScreen(Frame):
 
     def body(self) -> Iterable[Widget]:
         yield Static(Content(_EMPTY), id="empty")
-        yield Readout(Content(" looking for a run"), id="header")
-        yield Readout(id="notice")
+        yield RunStatus(id="status")
         yield ChartGrid(id="charts")
         yield Readout(id="gauges")
         yield MonitorTexts(id="texts")
@@ -104,7 +103,7 @@ class MonitorScreen(Frame):
         """Show the newest living run, else the newest; say what to do when there is none."""
         workspace = self.qtui.workspace
         try:
-            run = await off_loop(lambda: _newest(workspace))
+            run = await off_loop(lambda: newest(workspace))
         except QtuiError as error:
             self.qtui.say(error.message, "error")
             return
@@ -128,10 +127,7 @@ class MonitorScreen(Frame):
         self._config = {}
         self._alerts = OpenAlerts(run)
         self.followed = Followed(run, self._hand_over)
-        self.query_one("#header", Readout).show(
-            Content(f" {clean_line(run.name)}  reading its log")
-        )
-        self.query_one("#notice", Readout).show()
+        self.query_one(RunStatus).begin(run)
         self._texts.begin(self.followed)
         self.run_worker(self._read_config(self.followed))
         self._draw()
@@ -202,7 +198,7 @@ class MonitorScreen(Frame):
         if not self.is_current or self.followed is None:
             return
         self._look_for_alerts()
-        self._draw_header()
+        self._draw_status()
         if self._texts.name_shown == "worker" and self.followed.status in LIVING:
             self._texts.read_again()
 
@@ -236,7 +232,7 @@ class MonitorScreen(Frame):
         if not self.is_mounted or not self.is_current or self.followed is None:
             return
         self._drawn_at = time.monotonic()
-        self._draw_header()
+        self._draw_status()
         self._charts.show(self._all(), self._planned())
         self._draw_gauges()
         self._texts.draw()
@@ -251,34 +247,13 @@ class MonitorScreen(Frame):
                 found.append(planned(followed.history, config))
         return max((steps for steps in found if steps), default=None)
 
-    def _around(self) -> Surroundings:
-        app = self.qtui
-        return Surroundings(self.size.width, time.time(), app.unicode, app.user.price_per_hour)
-
-    def _draw_header(self) -> None:
-        followed = self.followed
-        if followed is None:
-            return
-        around = self._around()
-        notice_lines: list[Content] = []
-        if followed.history is not None:
-            total = planned(followed.history, self._config)
-            line = header(followed.run, followed.history, followed.status, total, around)
-            self.query_one("#header", Readout).show(line)
-            notice_lines = notice(
-                followed.run,
-                followed.history,
-                followed.status,
-                around,
-                unavailable_since=followed.unavailable_since,
-                why=followed.why,
-                alert=self._alerts.newest if self._alerts is not None else "",
-            )
-        elif followed.unavailable_since is not None:
-            since = time.strftime("%H:%M:%S", time.localtime(followed.unavailable_since))
-            text = f" ! unavailable since {since}: {clean_line(followed.why)}"
-            notice_lines = [Content.styled(text, "$warning")]
-        self.query_one("#notice", Readout).show(*notice_lines)
+    def _draw_status(self) -> None:
+        if self.followed is not None:
+            app = self.qtui
+            price = app.user.price_per_hour
+            around = Surroundings(self.size.width, time.time(), app.unicode, price)
+            alert = self._alerts.newest if self._alerts is not None else ""
+            self.query_one(RunStatus).draw(self.followed, self._config, alert, around)
 
     def _draw_gauges(self) -> None:
         followed = self.followed
@@ -472,7 +447,7 @@ class MonitorScreen(Frame):
         if self._alerts is not None:
             self._alerts.dismiss()
             self._look_for_alerts()
-            self._draw_header()
+            self._draw_status()
 
     def action_run(self, by: int) -> None:
         """Show the run that is older (1) or newer (-1) than this one."""
@@ -483,14 +458,12 @@ class MonitorScreen(Frame):
         if shown is None:
             return
         try:
-            runs = await off_loop(lambda: folder.all_runs(workspace))
+            run = await off_loop(lambda: neighbour(workspace, shown.run, by))
         except QtuiError as error:
             self.qtui.say(error.message, "error")
             return
-        paths = [run.path for run in runs]
-        at = paths.index(shown.run.path) + by if shown.run.path in paths else 0
-        if 0 <= at < len(runs):
-            self.show(runs[at])
+        if run is not None:
+            self.show(run)
         else:
             self.qtui.say("This is the oldest run" if by > 0 else "This is the newest run")
 
@@ -506,15 +479,3 @@ class MonitorScreen(Frame):
                 state.resumable(followed.status) or followed.status is state.Status.QUEUED
             )
         return True
-
-
-def _newest(workspace: Path) -> Run | None:
-    """The newest living run, else the newest."""
-    runs = folder.all_runs(workspace)
-    for run in runs:
-        try:
-            if is_held(run.lock):
-                return run
-        except QtuiError:  # another user's: it may well live, but it cannot be told
-            continue
-    return runs[0] if runs else None
