@@ -290,6 +290,12 @@ def test_resume_changes_settings_and_show_says_since_when(workspace: Path) -> No
     rate = ("--set", "training.learning_rate=1e-5")
     resumed = qtui("runs", "resume", "fails", *rate, cwd=workspace, fake=True)
     assert "training.learning_rate = 1e-05" in resumed.stderr.decode()
+    assert "learns from" not in resumed.stderr.decode()
+    smaller = qtui(
+        "runs", "resume", "fails", "--set", "training.batch_size=1", cwd=workspace, fake=True
+    )
+    assert "so that a step still learns from 16 rows" in smaller.stderr.decode()
+    assert "training.gradient_accumulation_steps = 16" in smaller.stderr.decode()
     more = ("--set", "training.report_to=[wandb]", "--set", "training.early_stopping_patience=none")
     qtui("runs", "resume", "fails", *more, cwd=workspace, fake=True)
     text = qtui("runs", "show", "fails", cwd=workspace).text

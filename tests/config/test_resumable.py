@@ -9,7 +9,7 @@ import pytest
 from qtui.config.fields import by_key
 from qtui.config.load import from_dict, load, resolve_dict
 from qtui.config.problems import ConfigError
-from qtui.config.resumable import RESUMABLE, merged, overrides
+from qtui.config.resumable import RESUMABLE, effective_batch, merged, overrides
 
 FROZEN = resolve_dict(load(None, environ={}))
 
@@ -80,3 +80,30 @@ def test_what_contradicts_the_frozen_settings_is_told_at_the_flag() -> None:
 def test_settings_of_a_newer_version_are_left_to_the_worker() -> None:
     newer = merged(FROZEN, {"training.from_the_future": 1, "future.x": 2})
     assert overrides(newer, ["training.batch_size=2"]) == {"training.batch_size": 2}
+
+
+@pytest.mark.parametrize(
+    ("changed", "further", "sentence"),
+    [
+        ({}, {}, ""),
+        ({"learning_rate": 1e-5}, {}, ""),
+        ({"batch_size": 2}, {"gradient_accumulation_steps": 8}, "steps becomes 8, so that a step"),
+        ({"batch_size": 16}, {"gradient_accumulation_steps": 1}, "still learns from 16 rows"),
+        ({"gradient_accumulation_steps": 2}, {}, "from 8 rows instead of 16"),
+        ({"batch_size": 2, "gradient_accumulation_steps": 8}, {}, ""),
+        ({"batch_size": 3}, {}, "from 12 rows instead of 16"),
+        ({"batch_size": 2, "gradient_accumulation_steps": 2}, {}, "from 4 rows instead of 16"),
+        ({"batch_size": 32}, {}, "from 128 rows instead of 16"),
+    ],
+)
+def test_another_batch_leaves_the_rows_of_a_step_or_is_warned_about(
+    changed: dict[str, float], further: dict[str, int], sentence: str
+) -> None:
+    assert (
+        FROZEN["training"]["batch_size"] * FROZEN["training"]["gradient_accumulation_steps"] == 16
+    )
+    given = {f"training.{name}": value for name, value in changed.items()}
+    added, said = effective_batch(FROZEN, given)
+    assert added == {f"training.{name}": value for name, value in further.items()}
+    assert sentence in said
+    assert bool(said) is bool(sentence)

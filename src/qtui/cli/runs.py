@@ -174,19 +174,27 @@ def resume(arguments: Namespace, out: Output) -> int:
 
     run = folder.find(arguments.workspace, arguments.run)
     launch.refuse_unless_over(run)
-    changed = _changed(run, arguments.overrides) if arguments.overrides else {}
+    changed = _changed(run, arguments.overrides, out) if arguments.overrides else {}
     return start_and_follow(
         run, lambda: launch.resume(run, overrides=changed), out, detached=arguments.detach
     )
 
 
-def _changed(run: folder.Run, assignments: list[str]) -> dict[str, SettingValue]:
-    """What --set asks for, checked with the settings that earlier resumes left in force."""
+def _changed(run: folder.Run, assignments: list[str], out: Output) -> dict[str, SettingValue]:
+    """What --set asks for, checked with the settings that earlier resumes left in force.
+
+    What it does to the rows of a step is made up for, or said.
+    """
     from qtui.config import resumable
     from qtui.runs import series
 
     in_force = {key: override.value for key, override in series.load(run).overrides.items()}
-    return resumable.overrides(resumable.merged(run.spec.config, in_force), assignments)
+    config = resumable.merged(run.spec.config, in_force)
+    changed = resumable.overrides(config, assignments)
+    further, sentence = resumable.effective_batch(config, changed)
+    if sentence:
+        out.note(sentence)
+    return changed | further
 
 
 def diff(arguments: Namespace, out: Output) -> int:

@@ -79,6 +79,42 @@ def overrides(resolved: Mapping[str, Any], assignments: Sequence[str]) -> dict[s
     return {key: flat[key] for key in by_key() if key in given}
 
 
+def effective_batch(
+    resolved: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """Keep the rows of a step what they were; returns further overrides and a sentence, or "".
+
+    A step's rows are batch_size times gradient_accumulation_steps. With another product the
+    resumed run would learn in other steps and begin at another row of the data. Where batch_size
+    alone was changed, accumulation makes up for it; where it cannot, the sentence warns.
+
+    Args:
+        resolved: the run's config as it is in force.
+        overrides: what is to change in it, as `overrides` returns it.
+    """
+    steps = "training.gradient_accumulation_steps"
+    training = resolved.get("training", {})
+    batch, accumulated = training.get("batch_size"), training.get("gradient_accumulation_steps")
+    if not isinstance(batch, int) or not isinstance(accumulated, int):
+        return {}, ""
+    rows = batch * accumulated
+    batch = overrides.get("training.batch_size", batch)
+    taken = batch * overrides.get(steps, accumulated)
+    if taken == rows:
+        return {}, ""
+    if steps not in overrides and rows % batch == 0:
+        kept = rows // batch
+        return {
+            steps: kept
+        }, f"{steps} becomes {kept}, so that a step still learns from {rows} rows"
+    sentence = (
+        f"a step will learn from {taken} rows instead of {rows}: the run goes on at another place "
+        f"in the data, with other steps; batch_size times gradient_accumulation_steps = {rows} "
+        "keeps both"
+    )
+    return {}, sentence
+
+
 def merged(
     resolved: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
