@@ -132,9 +132,15 @@ class TtyDriver(LinuxDriver):
         # After a SIGSTOP from outside there was no farewell, and nothing is to be started again.
         if not self._at_work:
             super()._sigcont_application(*arguments)
-        # In the background the terminal is somebody else's.
-        if os.tcgetpgrp(self.fileno) == os.getpgrp():
+        if self._in_foreground():
             self._loop.call_soon_threadsafe(self._qtui.draw_anew)
+
+    def _in_foreground(self) -> bool:
+        """Whether the terminal is ours to draw on: not while a shell has it."""
+        try:
+            return os.tcgetpgrp(self.fileno) == os.getpgrp()
+        except OSError:  # hung up, which the kernel tells with SIGCONT too: the input will end
+            return False
 
     # -- leaving ----------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ def environment(cwd: Path, extra: Mapping[str, str] | None = None) -> dict[str, 
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "XDG_CONFIG_HOME": str(cwd / ".settings"),
+        "XDG_STATE_HOME": str(cwd / ".state"),
     }
     return kept | own | dict(extra or {})
 
