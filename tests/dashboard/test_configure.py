@@ -548,6 +548,35 @@ async def test_a_wrong_run_file_is_shown_with_its_lines_and_changes_nothing(
 
 
 @on_screen
+async def test_names_that_no_file_can_have_are_told(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    async with configuring(tmp_path) as (pilot, screen):
+        screen.change(screen.form.typed("model.model_name", "x" * 5000))
+        await seen(pilot, "Memory: File name too long")
+        screen.action_undo()
+        for name in ("~nobody-of-this-name/run.yaml", "/", "sub", "x" * 300):
+            await pilot.press("ctrl+s")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+            pilot.app.screen.query_one("Input").value = name  # type: ignore[attr-defined]
+            await pilot.press("enter")
+            await until(pilot, lambda: not isinstance(pilot.app.screen, Ask))
+            await until(
+                pilot,
+                lambda: (
+                    isinstance(pilot.app.screen, Choice)
+                    or "was not written" in screen_text(pilot.app)
+                ),
+            )
+            if isinstance(pilot.app.screen, Choice):
+                await answer(pilot, Choice, "y")
+            await until(pilot, lambda: "was not written" in screen_text(pilot.app))
+            await pilot.press("escape")
+            await until(pilot, lambda: "was not written" not in screen_text(pilot.app))
+        assert list(tmp_path.glob(".*part")) == []
+        assert list((tmp_path / "sub").iterdir()) == []
+
+
+@on_screen
 async def test_the_command_starts_what_the_form_says(tmp_path: Path) -> None:
     async with configuring(tmp_path) as (pilot, screen):
         await type_in(pilot, screen, "training.seed", "7")

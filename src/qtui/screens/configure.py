@@ -30,6 +30,7 @@ from qtui.runs import prepare
 from qtui.runs.prepare import Look
 from qtui.runs.recent import Recent, recent
 from qtui.screens import configure_deeds as deeds
+from qtui.screens import configure_files as files
 from qtui.screens import configure_lines as said
 from qtui.screens import configure_pane as pane
 from qtui.screens import configure_pickers as pickers
@@ -446,7 +447,7 @@ class ConfigureScreen(Frame):
         """Ask for a run file and show it."""
         chosen = await self.app.push_screen_wait(pickers.run_file(self.qtui.workspace))
         if chosen is not None:
-            await deeds.open_file(self, self.qtui.workspace / Path(chosen).expanduser())
+            await deeds.open_file(self, files.named(chosen, self.qtui.workspace))
 
     def _take_typed(self) -> None:
         """What is typed right now counts, also when its enter has not come through yet."""

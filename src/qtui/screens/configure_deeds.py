@@ -28,7 +28,7 @@ async def open_file(screen: ConfigureScreen, path: Path) -> None:
     try:
         form = await off_loop(lambda: forms.opened(path))
     except QtuiError as error:
-        screen.show_trouble(f"{path} was not opened", error)
+        screen.show_trouble("The run file was not opened", error)
     else:
         screen.change(form)
 
@@ -43,7 +43,7 @@ async def save(screen: ConfigureScreen) -> None:
     given = (await screen.app.push_screen_wait(ask) or "").strip()
     if not given:
         return
-    path = screen.qtui.workspace.absolute() / Path(given).expanduser()
+    path = files.named(given, screen.qtui.workspace)
     if await off_loop(lambda: files.exists(path)):
         options = (
             Option("no", "n", "keep it as it is"),
@@ -56,7 +56,7 @@ async def save(screen: ConfigureScreen) -> None:
     try:
         await off_loop(lambda: files.write(path, form.yaml()))
     except QtuiError as error:
-        screen.show_trouble(f"{path} was not written", error)
+        screen.show_trouble("The run file was not written", error)
         return
     screen.take(replace(form, path=path, saved=form.yaml()))
     screen.qtui.say(f"{path} written. qtui train {path} starts it.")

@@ -26,12 +26,22 @@ def exists(path: Path) -> bool:
     return os.path.lexists(path)
 
 
+def named(text: str, workspace: Path) -> Path:
+    """The file that somebody means who typed `text`; relative ones lie in the workspace."""
+    # pathlib's own raises for a user who is not there.
+    return workspace.absolute() / os.path.expanduser(text.strip())  # noqa: PTH111
+
+
 def write(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all. Raises QtuiError saying why not."""
-    part = path.with_name(f".{path.name}.part")
     try:
+        part = path.with_name(f".{path.name}.part")
         part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        try:
+            part.replace(path)
+        except OSError:
+            part.unlink()
+            raise
     except OSError as error:
         raise durable.write_error(path, len(text), error) from error
     except ValueError as error:

@@ -25,7 +25,10 @@ _MOVED = 0.02
 def examined(app: QtuiApp, config: FineTuneConfig) -> Fit:
     """Whether `config` fits, with the GPUs as they were read last. Waits for the disk."""
     machine = app.machine
-    return examine(config, app.workspace, gpus=machine.gpus if machine else None)
+    try:
+        return examine(config, app.workspace, gpus=machine.gpus if machine else None)
+    except OSError as error:  # such as a name that no file can have
+        return Fit("cpu", None, None, None, None, None, str(error.strerror or error))
 
 
 class Reckoner:

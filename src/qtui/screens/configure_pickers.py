@@ -92,7 +92,7 @@ def _layers(form: Form) -> list[str]:
         return []
     try:
         shape = shape_of(config.model.model_name, config.model.revision)
-    except QtuiError:
+    except (QtuiError, OSError):
         return []
     return [layer.name.rpartition(".")[2] for layer in shape.linear_layers()]
 
