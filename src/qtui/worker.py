@@ -138,7 +138,7 @@ def _train(
             config,
             Journal(log),
             control,
-            past=Past(began=past.began, restarts=past.restarts),
+            past=Past(began=past.began, sampled=past.sampled, restarts=past.restarts),
         )
     except Restart as restart:
         raise Restarting(restart.reason, restart.overrides) from restart
@@ -163,18 +163,21 @@ class _History:
     """How often memory ran out."""
     began: bool
     """Whether anything was measured yet."""
+    sampled: bool
+    """Whether the base model has answered a held-out prompt."""
 
 
 def _history(run: Run) -> _History:
     overrides: dict[str, Any] = {}
     restarts = 0
-    began = False
+    began = sampled = False
     for event in EventReader(run.events).poll():
         if isinstance(event, ResumedEvent):
             overrides |= event.overrides
             restarts += event.reason == OUT_OF_MEMORY
         began = began or isinstance(event, MetricsEvent | SampleEvent)
-    return _History(overrides, restarts, began)
+        sampled = sampled or (isinstance(event, SampleEvent) and event.step == 0)
+    return _History(overrides, restarts, began, sampled)
 
 
 def _asked_for(log: EventLog, run: Run) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from qtui.runs.events import ArtifactEvent, FinishedEvent, SampleEvent
+from qtui.runs import launch
+from qtui.runs.events import ArtifactEvent, FinishedEvent, MetricsEvent, SampleEvent
+from qtui.runs.folder import Run
 from qtui.runs.log import EventReader
 from qtui.runs.series import load
 from qtui.runs.state import Status, status
-from tests.e2e.workers import finish, make_run
+from tests.e2e.workers import PATIENCE, finish, make_run, until
 
 pytestmark = pytest.mark.train
 
@@ -20,6 +22,33 @@ CANARIES = {
     "WANDB_API_KEY": "canary0123456789abcdef0123456789abcdef01",
     "OPENAI_API_KEY": "sk-canary-0123456789abcdef",
 }
+
+
+def base_answer(run: Run) -> str:
+    """What the base model answers in `run`, which is stopped then."""
+    shown = until(run, lambda event: isinstance(event, SampleEvent) and event.step == 0)
+    assert isinstance(shown, SampleEvent)
+    launch.request_stop(run, save=False)
+    assert launch.wait(run, timeout=PATIENCE) is Status.STOPPED
+    return shown.output
+
+
+def test_a_resume_shows_the_base_models_answers_when_they_never_came(
+    micro_model: Path, tmp_path: Path
+) -> None:
+    """Asked before the checkpoint is loaded: it is the base model that answers."""
+    training = {"max_steps": 4000, "save_steps": 3000, "learning_rate": 0.5}
+    cut = make_run(tmp_path / "cut", micro_model, training=training, evaluation={"num_samples": 0})
+    launch.launch(cut)
+    until(cut, lambda event: isinstance(event, MetricsEvent) and event.step >= 3)
+    launch.request_stop(cut, save=True)
+    assert launch.wait(cut, timeout=PATIENCE) is Status.STOPPED
+    launch.resume(cut, overrides={"evaluation.num_samples": 1})
+    answer = base_answer(cut)
+
+    fresh = make_run(tmp_path / "fresh", micro_model, training=training)
+    launch.launch(fresh)
+    assert base_answer(fresh) == answer
 
 
 def test_samples_name_and_output_dir(

@@ -58,7 +58,8 @@ class ModelConfig(Section):
     attn_implementation: (
         Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None
     ) = None
-    """Attention kernel; none lets transformers choose the best that is installed."""
+    """Attention kernel; none: sdpa, row by row where rows are not padded. A kernel other than
+    flash_attention builds a mask over the whole batch, so that padding_free: auto means false."""
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Type of all weights that are not quantised. auto: bfloat16 where the device has it."""

@@ -54,6 +54,8 @@ class Past:
 
     began: bool = False
     """Whether anything was measured or sampled yet."""
+    sampled: bool = False
+    """Whether the base model has answered the held-out prompts."""
     restarts: int = 0
     """How often it was begun anew for want of memory."""
 
@@ -117,7 +119,8 @@ def train(
     control.shield()
     cut_short = False
     try:
-        if resume_from is None:
+        if resume_from is None or not past.sampled:
+            # Also when it was stopped before: the adapter is still as it was made, adding nothing.
             trainer.on_evaluated(0)
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     except StopNow:
