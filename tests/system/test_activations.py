@@ -39,6 +39,10 @@ def saved_bytes(layers, family, adapter, kernel, masked, checkpointing):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    from qtui.stages.training.batching import flattened
+    from qtui.stages.training.segments import SEGMENTS, register
+
+    register()
     config = AutoConfig.for_model(family, num_hidden_layers=layers, **COMMON)
     model = AutoModelForCausalLM.from_config(
         config, dtype=torch.bfloat16, attn_implementation=kernel
@@ -68,14 +72,16 @@ def saved_bytes(layers, family, adapter, kernel, masked, checkpointing):
         return item
 
     ids = torch.randint(0, 512, (ROWS, SEQUENCE))
-    mask = torch.ones_like(ids)
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if masked:
-        mask[0, -5:] = 0
+        batch["attention_mask"][0, -5:] = 0
+    if kernel == SEGMENTS:
+        batch = flattened(ids.tolist())
     with (
         torch.autograd.graph.saved_tensors_hooks(pack, lambda item: item.tensor),
         torch.autocast("cpu", torch.bfloat16),
     ):
-        output = model(input_ids=ids, attention_mask=mask, use_cache=False)
+        output = model(**batch, use_cache=False)
     storages = {item.tensor.untyped_storage().data_ptr(): item.tensor for item in kept}
     total = sum(t.untyped_storage().nbytes() for at, t in storages.items() if at not in own)
     del output
@@ -89,6 +95,8 @@ def saved_bytes(layers, family, adapter, kernel, masked, checkpointing):
         ("llama", {"lora_dropout": 0}, "sdpa", True),
         ("llama", {"lora_dropout": 0.05}, "sdpa", True),
         ("llama", {"lora_dropout": 0}, "eager", True),
+        ("llama", {"lora_dropout": 0}, "sdpa_segments", False),
+        ("qwen3", {"lora_dropout": 0.05}, "sdpa_segments", False),
         ("llama", {"lora_dropout": 0, "use_dora": True}, "sdpa", False),
         ("llama", {"lora_dropout": 0, "target_modules": ["q_proj", "v_proj"]}, "sdpa", True),
         ("llama", {"lora_dropout": 0.05, "use_qlora": False}, "sdpa", True),
@@ -115,7 +123,7 @@ def test_a_block_keeps_what_is_counted(family, model, kernel, masked):
         rank=RANK,
         dropout=adapter is not None and adapter.lora_dropout > 0,
         dora=adapter is not None and adapter.use_dora,
-        attention="eager" if kernel == "eager" else "fused",
+        attention={"eager": "eager", "sdpa_segments": "rows"}.get(kernel, "fused"),
         masked=masked,
         on_gpu=False,
     )

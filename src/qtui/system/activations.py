@@ -6,7 +6,8 @@ The counts are those of transformers' Llama-type blocks under torch 2.13, read o
 
 - each RMSNorm keeps its input in 32 bit;
 - attention keeps q, k, v, its output and a number a head and token; with a padding mask k and v
-  are repeated for every query head and each block keeps its own copy of the mask's row;
+  are repeated for every query head and each block keeps its own copy of the mask's row; row by
+  row the output is kept twice, and on a CPU q, k, v and output in 32 bit;
 - a gated MLP keeps gate, activated gate and up;
 - a layer with an adapter keeps its input, once for layers that share it, but once for *each*
   layer when there is dropout (plus the mask) or when the adapter has another type than the
@@ -32,7 +33,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     `element` is the size in bytes of activations; `adapter_element` of the adapter's weights (0
     when every weight is trained); `autocast` whether linear layers cast their inputs to
-    `element`; `masked` whether rows are padded; `fused_head` whether logits are never built.
+    `element`; `attention` the kernel (`rows`: fused, each row of a flattened batch by itself);
+    `masked` whether padding is masked; `fused_head` whether logits are never built.
     """
 
     rows: int
@@ -42,7 +44,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     rank: int
     dropout: bool
     dora: bool
-    attention: Literal["eager", "fused"]
+    attention: Literal["eager", "fused", "rows"]
     masked: bool
     autocast: bool = True
     fused_head: bool = True
@@ -73,6 +75,9 @@ def _attention_bytes(shape: ModelShape, step: Step) -> int:
     if step.attention == "eager":
         return 4 * e * q + shape.num_heads * step.sequence * (4 + e)
     statistics = 4 * shape.num_heads
+    if step.attention == "rows":
+        # The rows' outputs are put together in a copy; a CPU attends to short rows in 32 bit.
+        return (e if step.on_gpu else 4) * (2 * q + 2 * kv) + e * q + statistics
     if step.masked:
         return 4 * e * q + statistics + e * step.sequence
     return e * (2 * q + 2 * kv) + statistics

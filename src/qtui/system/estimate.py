@@ -24,7 +24,7 @@ Sources: QLoRA (arXiv 2305.14314) for 4.127 bits a parameter: 4 + 8/64 + 32/(64*
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -186,6 +186,9 @@ def _step(
     full = model.method == "full"
     kernel = model.attn_implementation
     eager = kernel == "eager" or (kernel is None and shape.attention_softcap)
+    # Padded rows, should the model turn out to need them, keep less than rows laid end to end.
+    by_rows = kernel is None and training.padding_free is not False
+    fused: Literal["rows", "fused"] = "rows" if by_rows else "fused"
     element = weight_element(model)
     return Step(
         rows=training.batch_size,
@@ -195,8 +198,8 @@ def _step(
         rank=model.lora_rank,
         dropout=model.lora_dropout > 0 and not full,
         dora=model.use_dora and not full,
-        attention="eager" if eager else "fused",
-        masked=not training.packing and kernel in (None, "sdpa", "eager"),
+        attention="eager" if eager else fused,
+        masked=not training.packing and not by_rows and kernel in (None, "sdpa", "eager"),
         autocast=trainer.autocast and element == 2,
         fused_head=trainer.fused_head,
         on_gpu=on_gpu,
