@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -75,11 +76,10 @@ def summarize(run: Run, course: trend.Trend | None = None) -> Summary:
         _take_spec(summary, run.spec)
     except QtuiError as error:
         summary.message, summary.remedy = error.message, error.remedy
-    back = _LookBack()
+    log = run.events
     try:
-        held = lock.is_held(run.lock)  # before the log: see `state.status`
-        back.through(run)
-        course = course or trend.trend(run.events)
+        back, held = _look_back(run, log)
+        course = course or trend.trend(log)
     except (QtuiError, OSError) as error:
         summary.message = summary.message or str(error)
         return summary
@@ -97,6 +97,19 @@ def summarize(run: Run, course: trend.Trend | None = None) -> Summary:
         said = back.words.end.message if back.words.end else back.alert
         summary.message = summary.message or said
     return summary
+
+
+def _look_back(run: Run, log: Path) -> tuple[_LookBack, bool]:
+    """What the log says, and whether the lock is held; not asked where the log has an end."""
+    back = _LookBack()
+    back.through(log)
+    if back.words.end is not None:
+        return back, False
+    if lock.is_held(run.lock):
+        return back, True
+    back = _LookBack()  # the worker may have ended between the two looks
+    back.through(log)
+    return back, False
 
 
 def _take_spec(summary: Summary, spec: RunSpec) -> None:
@@ -123,9 +136,9 @@ class _LookBack:
         self.alert = ""
         self.last_step: int | None = None  # where the run went back to; later steps are void
 
-    def through(self, run: Run) -> None:
+    def through(self, log: Path) -> None:
         words = self.words
-        for count, line in enumerate(tail.lines(run.events)):
+        for count, line in enumerate(tail.lines(log)):
             dense = count < _DENSE and not self._complete
             if (dense or not line.startswith(tail.COMMON)) and (event := tail.read(line)):
                 self.found.setdefault("updated", event.time)
@@ -136,7 +149,7 @@ class _LookBack:
             if words.complete and not dense:
                 break
         if words.trained and "eval_loss" not in self.found:
-            evaluated = tail.last_line_with(run.events, b'"eval_loss":', limit=_EVALUATION)
+            evaluated = tail.last_line_with(log, b'"eval_loss":', limit=_EVALUATION)
             if evaluated and (event := tail.read(evaluated)):
                 self._take(event)
 

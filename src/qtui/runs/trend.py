@@ -22,6 +22,7 @@ WINDOW = 2048
 _METRICS = b'{"type":"metrics"'
 _RESUMED = b'{"type":"resumed"'
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_DECODED = 36  # lines of a log that is read whole
 _PAUSE = 5.0  # times the usual pace: the run did not go on in between
 
 _Point = tuple[float, int, float]  # time, step, loss
@@ -77,8 +78,8 @@ def _points(text: bytes) -> list[_Point]:
     lines only some, at even distances."""
     whole = text[: text.rfind(b"\n") + 1]
     lines = [line for line in whole.split(b"\n") if line.startswith((_METRICS, _RESUMED))]
-    distance = max(len(lines) / (2 * POINTS), 1.0)
-    wanted = {len(lines) - 1 - int(number * distance) for number in range(2 * POINTS)}
+    distance = max(len(lines) / _DECODED, 1.0)
+    wanted = {len(lines) - 1 - int(number * distance) for number in range(_DECODED)}
     points: list[_Point] = []
     for number, line in enumerate(lines):
         if line.startswith(_RESUMED):
