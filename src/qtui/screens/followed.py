@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from qtui.runs.folder import Run
 from qtui.runs.pyramid import Pyramid
@@ -12,7 +13,6 @@ from qtui.runs.watch import Batch, RunFollower
 from qtui.widgets.chart_drawing import trace
 
 GIB = 1 << 30
-TRACE_SMOOTHING = 0.9
 
 
 class Followed:
@@ -72,19 +72,27 @@ class Followed:
         copy += [None if value is None else value / GIB for value in values[len(copy) :]]
         return copy
 
+    def latest(self, metric: str) -> float | None:
+        """The newest value of a metric, as `curve` has it."""
+        values = self.history.metric(metric)[1] if self.history is not None else []
+        value = values[-1] if values else None
+        return value / GIB if value is not None and metric.startswith("memory_") else value
+
     def trace(self, metric: str, width: int, *, unicode: bool) -> str:
-        """The curve in one row of `width` cells, smoothed: single steps would be a solid block.
+        """The curve in one row of `width` cells, each dot the mean of its stretch.
 
         It is drawn anew when the curve has become a fiftieth longer: what moves a little with
         every step costs a slow line more than it tells.
         """
-        curve = self.curve(metric)
+        steps, values = self.history.metric(metric) if self.history is not None else ([], [])
         revision = self.history.revision if self.history is not None else 0
         key = (metric, width, unicode)
         known = self._traces.get(key)
-        if known is None or known[0] != revision or len(curve) > known[1] * 1.02:
-            text = trace(curve.smoothed(TRACE_SMOOTHING), None, width, unicode=unicode)
-            known = self._traces[key] = (revision, len(curve), text)
+        if known is None or known[0] != revision or len(steps) > known[1] * 1.02:
+            curve = Pyramid()
+            curve.sync(*means(steps, values, 2 * width))
+            known = (revision, len(steps), trace(curve, None, width, unicode=unicode))
+            self._traces[key] = known
         return known[2]
 
     def rest(self) -> None:
@@ -98,3 +106,18 @@ class Followed:
     def close(self) -> None:
         """Follow no more; returns at once."""
         self._follower.close()
+
+
+def means(
+    steps: Sequence[int], values: Sequence[float | None], count: int
+) -> tuple[list[int], list[float | None]]:
+    """The means of `count` stretches of a curve, each at its last step; fewer points stay as they
+    are. Values that are not finite are left out of the mean."""
+    if len(steps) <= count:
+        return list(steps), list(values)
+    ends = [(number + 1) * len(steps) // count for number in range(count)]
+    found: list[float | None] = []
+    for start, end in pairwise([0, *ends]):
+        finite = [value for value in values[start:end] if value is not None]
+        found.append(sum(finite) / len(finite) if finite else None)
+    return [steps[end - 1] for end in ends], found

@@ -89,14 +89,12 @@ def _training(followed: Followed, width: int, *, unicode: bool) -> Content:
     shown = [*_FIRST, *more][: max(len(_FIRST), width // 30)]
     gauges = []
     for name in shown:
-        curve = followed.curve(name)
+        latest = followed.latest(name)
 
         def drawn(room: int, name: str = name) -> str:
             return followed.trace(name, room, unicode=unicode)
 
-        gauges.append(
-            Gauge(label(name), shown_as(name)(curve.latest), drawn if len(curve) else None)
-        )
+        gauges.append(Gauge(label(name), shown_as(name)(latest), drawn if name in names else None))
     return row(gauges, width, fields=len(shown))
 
 
@@ -106,7 +104,7 @@ def _torch_memory(followed: Followed) -> list[Gauge]:
     names = set(history.names()) if history is not None else set()
     shown = _TORCH if "memory_allocated" in names else _WORKER
     return [
-        Gauge(text, f"{shown_as(name)(followed.curve(name).latest)} GiB")
+        Gauge(text, f"{shown_as(name)(followed.latest(name))} GiB")
         for name, text in shown
         if name in names
     ]
