@@ -31,8 +31,8 @@ def config(base: Path, **training: object) -> FineTuneConfig:
     ("settings", "resumed_from"),
     [
         # An epoch is 5 steps: 5 is the boundary between two, 7 is inside the second.
-        pytest.param({}, (5, 7), id="grouped-by-length"),
-        pytest.param({"train_sampling_strategy": "random"}, (7,), id="random"),
+        pytest.param({}, (5, 7), id="end-to-end"),
+        pytest.param({"padding_free": False}, (5, 7), id="grouped-by-length"),
         pytest.param({"packing": True, "batch_size": 1, "max_steps": 6}, (4,), id="packed"),
         pytest.param(
             {"optim": "adamw_8bit", "neftune_noise_alpha": 5, "max_steps": 7}, (6,), id="8-bit"
