@@ -29,6 +29,7 @@ from textual.widget import Widget
 from qtui import keymap, partial_update
 from qtui.alerting import Alerting, AlertsRaised, WebhookFailed
 from qtui.config.user import config_file, config_folder, read_user_config
+from qtui.in_turn import InTurn, pass_on
 from qtui.palette_deeds import deeds_here, run_deeds
 from qtui.reading import MachineRead, MachineReader
 from qtui.remapping import display, remap
@@ -175,6 +176,10 @@ class QtuiApp(App[None], inherit_bindings=False):
     def action_draw_anew(self) -> None:
         """Draw the whole screen, after somebody else has written on it."""
         self.draw_anew()
+
+    def on_in_turn(self, message: InTurn) -> None:
+        """A key has reached the application, or has been dealt with."""
+        pass_on(self, message)
 
     # -- what the machine and the alerts say ------------------------------------------------------
 

@@ -5,6 +5,7 @@ Textual's own driver is the base. Added to it:
 - The end of the input (the terminal was closed) ends the program instead of a loop that spins.
 - SIGTERM, SIGHUP and SIGINT end it in order, with the terminal as it was before.
 - Whatever hangs, the process is gone two seconds after it was told to leave.
+- A key is handed over when the one before has been dealt with (`in_turn`).
 - A terminal that takes nothing (a stalled connection, Ctrl-S) never makes the interface wait:
   frames are dropped, and once it takes bytes again the whole screen is drawn anew.
 """
@@ -27,12 +28,18 @@ from typing import TYPE_CHECKING
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.events import Key
+
+from qtui.in_turn import InTurn
 
 if TYPE_CHECKING:
     from qtui.app import QtuiApp
 
 LEAVE_WITHIN = 1.5
 """Seconds from a signal, or the end of the input, until the process is ended by force."""
+
+_KEY_PATIENCE = 0.3
+"""Seconds after which the next key comes all the same: something may hang, or have closed."""
 
 _BACKLOG = 32 * 1024  # bytes that may wait for the terminal before frames are dropped
 _LAST_WORDS = 0.3  # seconds for what puts the terminal back, when there is no more time
@@ -184,10 +191,20 @@ class TtyDriver(LinuxDriver):
                         return
                     for event in parser.feed(decode(typed)):
                         self.process_message(event)
+                        if isinstance(event, Key):
+                            self._until_dealt_with()
                 for event in parser.tick():
                     self.process_message(event)
         finally:
             self._finish(parser)
+
+    def _until_dealt_with(self) -> None:
+        done = threading.Event()
+        deadline = time.monotonic() + _KEY_PATIENCE
+        self.send_message(InTurn(done.set))
+        while not done.wait(0.02):
+            if self.exit_event.is_set() or time.monotonic() > deadline:
+                return
 
     def _read(self) -> bytes:
         """What was typed; nothing when there is no terminal any more."""

@@ -85,6 +85,8 @@ class Terminal:
         size: tuple[int, int] = (80, 24),
     ) -> None:
         self.sent = bytearray()
+        self.size = size
+        self._heard = time.monotonic()
         self._screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
@@ -120,6 +122,7 @@ class Terminal:
                 return
             with self._lock:
                 self.sent += data
+                self._heard = time.monotonic()
                 # The emulator takes the end of kitty's keyboard protocol for a letter.
                 self._stream.feed(data.replace(b"\x1b[<u", b""))
 
@@ -150,6 +153,10 @@ class Terminal:
                 raise AssertionError(f"{what}; the screen shows\n{self.text}")
             time.sleep(0.02)
 
+    def still(self, seconds: float) -> bool:
+        """Whether nothing has been written for so long."""
+        return time.monotonic() - self._heard >= seconds
+
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -157,6 +164,7 @@ class Terminal:
     def resize(self, columns: int, rows: int) -> None:
         with self._lock:
             self._screen.resize(rows, columns)
+        self.size = (columns, rows)
         self._set_size(columns, rows)
 
     def _set_size(self, columns: int, rows: int) -> None:

@@ -81,6 +81,22 @@ def test_it_opens_answers_keys_follows_the_window_and_leaves_no_trace(tmp_path: 
         assert status(runs["training"]) is Status.TRAINING
 
 
+def test_keys_that_come_all_at_once_are_taken_one_by_one(tmp_path: Path) -> None:
+    """A slow line hands over what was typed in one piece: each key acts on what the last opened."""
+    with run_folders.every_state(tmp_path), dashboard(tmp_path) as terminal:
+        terminal.until("7 runs")
+        terminal.press("/quit\x7fet\r\rl")  # filter, mend, take it, open the run, the whole log
+        terminal.until("412/1200")
+        terminal.until("step 200")  # which its pane of five lines would not show
+        terminal.press("12/max_steps\r\r\x7f40\r")  # Home, the form, a setting, its new value
+        terminal.until("1 set by you")
+        assert any("max_steps" in row and "* 40" in row for row in terminal.rows)
+        terminal.press("1?\x1b")
+        terminal.until("1 of 7 runs")
+        terminal.press("\x11")
+        assert terminal.wait() == 0
+
+
 def test_quitting_is_asked_about_and_says_that_runs_go_on(run: Run, tmp_path: Path) -> None:
     start(run)
     with dashboard(tmp_path) as terminal:
@@ -166,7 +182,8 @@ def test_two_dashboards_watch_one_run_and_both_see_its_end(run: Run, tmp_path: P
         one.until("stopped")
         two.until("stopped")
         last = summarize(run).step
-        assert shown_step(one, run) == shown_step(two, run) == last
+        for terminal in (one, two):
+            terminal.until(lambda shown=terminal: shown_step(shown, run) == last)
     assert taken(run) == list(range(1, last + 1))
 
 
@@ -209,6 +226,12 @@ def test_nothing_heavy_is_ever_loaded(tmp_path: Path) -> None:
         Terminal([sys.executable, "-c", program], cwd=tmp_path) as terminal,
     ):
         terminal.until("quiet-otter")
+        terminal.press("/")
+        terminal.until("esc all runs")
+        terminal.press("quiet")
+        terminal.until(lambda: "swift-ibis" not in terminal.text)
+        terminal.press("enter")
+        terminal.until(lambda: "esc all runs" not in terminal.text)
         terminal.press("enter")
         terminal.until("412/1200")
         terminal.press("2")
@@ -216,7 +239,7 @@ def test_nothing_heavy_is_ever_loaded(tmp_path: Path) -> None:
         terminal.press("9")
         terminal.until("Python")
         terminal.press("1")
-        terminal.until("brisk-heron")
+        terminal.until("of 7 runs")
         terminal.signal(signal.SIGUSR1)
         terminal.until(tell.exists)
         loaded = {name.partition(".")[0] for name in tell.read_text().splitlines()}

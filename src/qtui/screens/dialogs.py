@@ -23,6 +23,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option as Row
 
 from qtui.terminal import clean, clean_line
+from qtui.widgets.modal import Modal
 from qtui.widgets.option_rows import OptionRows
 from qtui.widgets.text_line import TextLine
 
@@ -36,7 +37,7 @@ class Option:
     label: str
 
 
-class Choice(ModalScreen[str | None]):
+class Choice(Modal[str | None]):
     """Asks for one of `options`; its key chooses, and so do the arrows with enter."""
 
     CSS_PATH = "dialogs.tcss"
@@ -79,7 +80,7 @@ class Choice(ModalScreen[str | None]):
         self.dismiss(self._options[event.option_index].value)
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Modal[str | None]):
     """Asks for one line of text; enter takes it, also when it is empty.
 
     `suggestions` complete what is typed (→ takes the completion).

@@ -9,13 +9,13 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from qtui import keymap
 from qtui.keymap import EVERYWHERE, Key
 from qtui.remapping import display
 from qtui.terminal import clean_line, columns
+from qtui.widgets.modal import Modal
 
 _WIDEST_KEYS = 13
 _BESIDE = 4  # columns of the list's padding, a gap, and the scrollbar, which keeps its place
@@ -23,7 +23,7 @@ _NARROWEST = 30  # columns that a sentence needs
 _WIDEST_NAME = max(len(key.id) for key in keymap.TABLE)
 
 
-class Help(ModalScreen[None]):
+class Help(Modal[None]):
     """All keys, those of `place` (the first part of their ids) first; escape goes back."""
 
     CSS_PATH = "help.tcss"

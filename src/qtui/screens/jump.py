@@ -9,15 +9,17 @@ from string import ascii_lowercase
 from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
+
+from qtui.widgets.modal import Modal
 
 # Under the fingers first.
 _LETTERS = "asdfghjkl" + "".join(sorted(set(ascii_lowercase) - set("asdfghjkl")))
 
 
-class Jump(ModalScreen[Widget | None]):
+class Jump(Modal[Widget | None]):
     """Puts letters over `targets`; ends with the chosen one, or None after any other key."""
 
     CSS_PATH = "jump.tcss"

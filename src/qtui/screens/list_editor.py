@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.reactive import Reactive
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -21,12 +20,13 @@ from qtui.screens.background import off_loop
 from qtui.screens.picker import ROWS
 from qtui.terminal import clean_line
 from qtui.widgets.form_list import FormList, Line, Tone
+from qtui.widgets.modal import Modal
 from qtui.widgets.text_line import TextLine
 
 HINT = "enter: in or out, or add what is typed   ctrl+s: done   escape: leave"
 
 
-class ListEditor(ModalScreen[list[str] | str | None]):
+class ListEditor(Modal[list[str] | str | None]):
     """Asks for a list that begins as `items`; escape is None, a word of `alone` that word.
 
     `known` are entries to put in; `gather` gives more of them, in a thread. `free`: others can be

@@ -10,11 +10,11 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.fuzzy import Matcher
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option as Row
 
 from qtui.terminal import clean_line
+from qtui.widgets.modal import Modal
 from qtui.widgets.option_rows import OptionRows
 from qtui.widgets.text_line import TextLine
 
@@ -31,7 +31,7 @@ class Deed:
     key: str = ""
 
 
-class Palette(ModalScreen[Deed | None]):
+class Palette(Modal[Deed | None]):
     """Ends with the chosen deed. More may be added while it is open (`add`)."""
 
     CSS_PATH = "palette.tcss"

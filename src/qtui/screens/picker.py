@@ -13,7 +13,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.reactive import Reactive
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -21,6 +20,7 @@ from qtui import keymap
 from qtui.screens.background import off_loop
 from qtui.terminal import clean_line, columns
 from qtui.widgets.form_list import FormList, Line
+from qtui.widgets.modal import Modal
 from qtui.widgets.text_line import TextLine
 
 MOST = 300
@@ -42,7 +42,7 @@ class Entry:
     detail: str = ""
 
 
-class Picker(ModalScreen[str | None]):
+class Picker(Modal[str | None]):
     """Asks for one of `entries`, or with `free` for any text; escape is None.
 
     `gather` gives more entries, in a thread. `current` is the value under the cursor at first.

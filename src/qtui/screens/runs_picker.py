@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -16,10 +15,11 @@ from qtui.errors import QtuiError
 from qtui.runs.summary import Summary
 from qtui.screens.background import off_loop
 from qtui.terminal import clean_line
+from qtui.widgets.modal import Modal
 from qtui.widgets.option_rows import OptionRows
 
 
-class RunsPicker(ModalScreen[list[str] | None]):
+class RunsPicker(Modal[list[str] | None]):
     """Asks for any number of runs; returns their ids, or none when it was left with escape.
 
     `gather` reads the summaries, in a thread. `marked` are the ids marked at first.
