@@ -17,8 +17,9 @@ Made from the command table by `python -m qtui.cli.docs > docs/commands.md`; edi
 
 Without a command `qtui` opens the dashboard ([dashboard.md](dashboard.md)). Without a terminal (a
 pipe, cron), and with `--headless` or `--json`, it prints instead what the dashboard would show
-first: the runs of this folder, the GPUs, and what to type next. Results go to stdout, everything else to stderr. RUN is a run's folder name, its name, an unambiguous
-beginning of either, or `latest`.
+first: the runs of this folder, the GPUs, and what to type next. Results go to stdout, everything
+else to stderr. RUN is a run's folder name, its name, an unambiguous beginning of either, or
+`latest`.
 
 ## Exit codes
 
