@@ -174,7 +174,7 @@ async def shows(pilot: Pilot[Any], name: str, seconds: float = 10.0) -> None:
     """Wait until the screen is as in `snapshots/NAME.txt`; what comes from threads may be late."""
     path = SNAPSHOTS / f"{name}.txt"
     if UPDATE or not path.exists():
-        await _settled(pilot)
+        await settled(pilot)
     else:
         wanted = path.read_text(encoding="utf-8")
         deadline = time.monotonic() + seconds
@@ -184,8 +184,8 @@ async def shows(pilot: Pilot[Any], name: str, seconds: float = 10.0) -> None:
     snapshot(pilot.app, name)
 
 
-async def _settled(pilot: Pilot[Any]) -> None:
-    """Only to write a snapshot: wait until the screen has not changed for a second."""
+async def settled(pilot: Pilot[Any]) -> None:
+    """To take a picture: wait until the screen has not changed for a second. Not for a check."""
     before, since = "", time.monotonic()
     while time.monotonic() - since < 1.0:
         await pilot.pause(0.02)

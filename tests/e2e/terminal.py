@@ -139,6 +139,7 @@ class Terminal:
     def press(self, *keys: str) -> None:
         """Press keys one after the other; a text of several characters is typed."""
         for name in keys:
+            self._heard = time.monotonic()
             os.write(self._fd, key(name).encode())
 
     def until(
@@ -154,7 +155,7 @@ class Terminal:
             time.sleep(0.02)
 
     def still(self, seconds: float) -> bool:
-        """Whether nothing has been written for so long."""
+        """Whether nothing has been pressed or written for so long."""
         return time.monotonic() - self._heard >= seconds
 
     @property
