@@ -21,7 +21,8 @@ HEAVY = {
     "langchain", "numpy", "pandas",
 }  # fmt: skip
 FRONT = (
-    "cli", "app", "screens", "widgets", "keymap", "themes", "runs", "system", "config", "builtin",
+    "cli", "app", "screens", "widgets", "dashboard", "keymap", "themes", "runs", "system",
+    "config", "builtin",
 )  # fmt: skip
 
 

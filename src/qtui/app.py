@@ -26,33 +26,33 @@ from textual.screen import ModalScreen, Screen
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 
-from qtui import keymap, partial_update
-from qtui.alerting import Alerting, AlertsRaised, WebhookFailed
+from qtui import keymap
 from qtui.config.user import config_file, config_folder, read_user_config
-from qtui.in_turn import InTurn, pass_on
-from qtui.palette_deeds import deeds_here, run_deeds
-from qtui.reading import MachineRead, MachineReader
-from qtui.remapping import display, remap
+from qtui.dashboard.alerting import Alerting, AlertsRaised, WebhookFailed
+from qtui.dashboard.driver import TtyDriver
+from qtui.dashboard.in_turn import InTurn, pass_on
+from qtui.dashboard.reading import MachineRead, MachineReader
+from qtui.dashboard.remapping import display, remap
+from qtui.dashboard.wire import Sent, Written, pieces
 from qtui.screens.dialogs import Choice, Option
 from qtui.screens.help import Help
 from qtui.screens.jump import Jump, targets_of
 from qtui.screens.palette import Deed, Palette
+from qtui.screens.palette_deeds import deeds_here, run_deeds
 from qtui.system.terminal_abilities import TerminalAbilities, terminal_abilities
 from qtui.terminal import clean, clean_line
 from qtui.themes.load import Look, load_themes
-from qtui.tty_driver import TtyDriver
 from qtui.widgets.glyphs import InAscii, PlainScrollBar
 from qtui.widgets.gpu_past import GpuPasts
-from qtui.wire import Sent, Written, pieces
 
 if TYPE_CHECKING:
     from qtui.config.models import FineTuneConfig
     from qtui.runs.folder import Run
 
 _SCREENS = {
-    "home": "qtui.screens.home:HomeScreen",
-    "configure": "qtui.screens.configure:ConfigureScreen",
-    "monitor": "qtui.screens.monitor:MonitorScreen",
+    "home": "qtui.screens.home.screen:HomeScreen",
+    "configure": "qtui.screens.configure.screen:ConfigureScreen",
+    "monitor": "qtui.screens.monitor.screen:MonitorScreen",
     "system": "qtui.screens.system:SystemScreen",
 }
 
@@ -96,7 +96,6 @@ class QtuiApp(App[None], inherit_bindings=False):
         self._no_colour = NoColor()
         self._sent = Sent()
         ScrollBar.renderer = PlainScrollBar
-        partial_update.install()
         super().__init__(driver_class)
         self.workspace = workspace
         self.animation_level = "none"

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from qtui.runs import compare
 from qtui.runs.folder import Run
 from qtui.runs.overrides import in_force
-from qtui.screens.compare import CompareScreen
+from qtui.screens.home.compare import CompareScreen
 from qtui.widgets.chart import Chart
 from qtui.widgets.chart_view import SMOOTHINGS, ChartView
 from tests.dashboard import run_folders as runs

@@ -19,7 +19,7 @@ from qtui import keymap
 from qtui.config import form as forms
 from qtui.config.load import from_dict, load
 from qtui.runs import folder, launch
-from qtui.screens.configure import ConfigureScreen
+from qtui.screens.configure.screen import ConfigureScreen
 from qtui.screens.dialogs import Ask, Choice
 from qtui.screens.list_editor import ListEditor
 from qtui.screens.picker import Picker

@@ -261,7 +261,7 @@ def test_a_thread_that_fails_is_told(tmp_path: Path) -> None:
     command = script(
         tmp_path / "failing.py",
         """
-from qtui.reading import MachineReader
+from qtui.dashboard.reading import MachineReader
 def fail(self):
     raise OSError("the sensor fell off")
 MachineReader._read = fail

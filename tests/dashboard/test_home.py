@@ -19,8 +19,8 @@ from qtui.runs import folder, launch, polling
 from qtui.runs.commands import CommandReader
 from qtui.runs.events import FinishedEvent, PhaseEvent, Stop
 from qtui.runs.folder import Run
-from qtui.screens.home import HomeScreen
-from qtui.screens.run_order import SORTS
+from qtui.screens.home.run_order import SORTS
+from qtui.screens.home.screen import HomeScreen
 from qtui.widgets.readout import Readout, text
 from qtui.widgets.run_table import RunTable
 from tests.dashboard import run_folders as runs

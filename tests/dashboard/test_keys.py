@@ -18,8 +18,8 @@ from textual.pilot import Pilot
 
 from qtui import keymap
 from qtui.app import QtuiApp
+from qtui.dashboard.remapping import remap, spelled
 from qtui.keymap import Key
-from qtui.remapping import remap, spelled
 from tests.dashboard import run_folders
 from tests.dashboard.harness import described, drive, on_screen, screen_text, until
 

@@ -13,13 +13,13 @@ import pytest
 from textual.content import Content
 from textual.pilot import Pilot
 
-from qtui.copying import command_file
+from qtui.dashboard.copying import command_file
 from qtui.runs.commands import CommandReader
 from qtui.runs.events import AlertEvent, FinishedEvent, ResumedEvent, SaveNow, Stop
 from qtui.runs.folder import Run
 from qtui.screens import run_actions
-from qtui.screens.chart_grid import ChartGrid, MonitorChart
-from qtui.screens.monitor import MonitorScreen
+from qtui.screens.monitor.chart_grid import ChartGrid, MonitorChart
+from qtui.screens.monitor.screen import MonitorScreen
 from qtui.system.gpu_readings import Snapshot
 from qtui.widgets.readout import Readout
 from qtui.widgets.text_pane import TextPane

@@ -12,8 +12,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from qtui import keymap
-from qtui.reading import MachineReader, Since, gpu_line
-from qtui.remapping import display
+from qtui.dashboard.reading import MachineReader, Since, gpu_line
+from qtui.dashboard.remapping import display
 from qtui.screens.dialogs import Ask, Choice, Option
 from qtui.screens.help import Help
 from qtui.screens.jump import Jump, labels

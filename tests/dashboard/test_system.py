@@ -393,7 +393,7 @@ def test_a_driver_that_hangs_is_told_and_keys_go_on(workspace, driver):
     async def scenario():
         driver("two")
         quick = functools.partial(GpuMonitor, interval=0.05, timeout=1.0)
-        with patch("qtui.reading.GpuMonitor", quick):
+        with patch("qtui.dashboard.reading.GpuMonitor", quick):
             app = QtuiApp(workspace)
             async with app.run_test(size=(80, 24)) as pilot:
                 await pilot.press("9")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from textual.color import Color, Lab, rgb_to_lab
 
-from qtui.remapping import remap
+from qtui.dashboard.remapping import remap
 from qtui.themes.load import load_themes
 from tests.dashboard import run_folders
 from tests.dashboard.harness import drive, on_screen, screen_text, seen, until

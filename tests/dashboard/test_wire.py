@@ -14,7 +14,7 @@ from textual.drivers.headless_driver import HeadlessDriver
 from textual.strip import Strip
 
 from qtui.app import QtuiApp
-from qtui.wire import Sent
+from qtui.dashboard.wire import Sent
 from tests.dashboard import run_folders
 from tests.dashboard.harness import drive, on_screen, screen_text, until
 

@@ -13,7 +13,7 @@ from qtui.runs.folder import Run
 from qtui.runs.series import History
 from qtui.runs.state import Status
 from qtui.runs.watch import Batch
-from qtui.screens.followed import GIB, Followed, means
+from qtui.screens.monitor.followed import GIB, Followed, means
 
 VALUES = st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=200)
 

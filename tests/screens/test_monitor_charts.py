@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtui.runs.pyramid import Pyramid
-from qtui.screens.monitor_charts import (
+from qtui.screens.monitor.charts import (
     LOWEST,
     NARROWEST,
     Group,

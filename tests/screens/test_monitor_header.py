@@ -19,7 +19,7 @@ from qtui.runs.events import (
 from qtui.runs.folder import Run
 from qtui.runs.series import History
 from qtui.runs.state import Status
-from qtui.screens.monitor_header import Surroundings, header, notice, planned
+from qtui.screens.monitor.header import Surroundings, header, notice, planned
 
 RUN = Run(Path("/work/runs/20261120-154210-quiet-otter"))
 

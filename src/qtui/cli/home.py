@@ -25,7 +25,7 @@ def home(arguments: Namespace, out: Output) -> int:
     """Open the dashboard, or print what it would show."""
     if arguments.headless or out.json or not _on_terminal():
         return _print(arguments, out)
-    from qtui.dashboard import open_dashboard
+    from qtui.cli.dashboard import open_dashboard
 
     out.flush()
     return open_dashboard(arguments.workspace)

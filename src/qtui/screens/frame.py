@@ -10,7 +10,7 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
-from qtui.reading import MachineRead
+from qtui.dashboard.reading import MachineRead
 from qtui.widgets.key_bar import KeyBar
 from qtui.widgets.top_bar import TopBar
 

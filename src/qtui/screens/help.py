@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from qtui import keymap
+from qtui.dashboard.remapping import display
 from qtui.keymap import EVERYWHERE, Key
-from qtui.remapping import display
 from qtui.terminal import clean_line, columns
 from qtui.widgets.modal import Modal
 

@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from qtui import keymap
-from qtui.screens.background import off_loop
+from qtui.dashboard.background import off_loop
 from qtui.terminal import clean_line, columns
 from qtui.widgets.form_list import FormList, Line
 from qtui.widgets.modal import Modal

@@ -11,9 +11,9 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from qtui.dashboard.background import off_loop
 from qtui.errors import QtuiError
 from qtui.runs.folder import Run
-from qtui.screens.background import off_loop
 from qtui.screens.dialogs import Choice, Option
 from qtui.terminal import clean_line
 

@@ -16,10 +16,10 @@ from textual.content import Content
 from textual.widget import Widget
 
 from qtui import keymap
-from qtui.copying import copy_command
-from qtui.reading import MachineRead, failure
+from qtui.dashboard.background import off_loop
+from qtui.dashboard.copying import copy_command
+from qtui.dashboard.reading import MachineRead, failure
 from qtui.runs import naming
-from qtui.screens.background import off_loop
 from qtui.screens.frame import Frame
 from qtui.system import about as machine
 from qtui.system import doctor

@@ -7,7 +7,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
-from qtui.remapping import display
+from qtui.dashboard.remapping import display
 from qtui.terminal import columns
 
 SHOWN = 6

@@ -12,7 +12,7 @@ from qtui.config.fields import fields
 from qtui.config.form import Form
 from qtui.errors import QtuiError
 from qtui.runs.prepare import Look, Looking
-from qtui.screens import configure_pane as pane
+from qtui.screens.configure import pane
 
 MATTERS = frozenset(
     {field.key for field in fields() if field.section == "data"}

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from qtui.config import form as forms
 from qtui.config.models import FineTuneConfig
+from qtui.dashboard.background import off_loop
 from qtui.errors import QtuiError
-from qtui.screens import configure_files as files
-from qtui.screens.background import off_loop
-from qtui.screens.configure_fit import examined
+from qtui.screens.configure import files
+from qtui.screens.configure.fit import examined
 from qtui.screens.dialogs import Ask, Choice, Option
 from qtui.system.fit import Fit
 
 if TYPE_CHECKING:
-    from qtui.screens.configure import ConfigureScreen
+    from qtui.screens.configure.screen import ConfigureScreen
 
 
 async def open_file(screen: ConfigureScreen, path: Path) -> None:

@@ -12,12 +12,12 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
+from qtui.dashboard.background import off_loop
 from qtui.errors import QtuiError
 from qtui.runs.events import CheckpointEvent
 from qtui.runs.folder import Run
-from qtui.screens import monitor_panes as panes
-from qtui.screens.background import off_loop
-from qtui.screens.followed import Followed
+from qtui.screens.monitor import panes
+from qtui.screens.monitor.followed import Followed
 from qtui.terminal import clean_line, columns
 from qtui.widgets.readout import Readout
 from qtui.widgets.text_pane import TextPane

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from textual.screen import Screen
 
 from qtui import keymap
-from qtui.remapping import display
+from qtui.dashboard.remapping import display
 from qtui.runs.folder import all_runs
 from qtui.screens.palette import Deed
 

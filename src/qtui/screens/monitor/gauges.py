@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from textual.content import Content
 
-from qtui.reading import MachineRead
-from qtui.screens.followed import GIB, Followed
-from qtui.screens.monitor_charts import label, shown_as
+from qtui.dashboard.reading import MachineRead
+from qtui.screens.monitor.charts import label, shown_as
+from qtui.screens.monitor.followed import GIB, Followed
 from qtui.system.gpu_readings import Gpu
 from qtui.terminal import clean_line
 from qtui.widgets.gauges import Gauge, Past, fitting, row

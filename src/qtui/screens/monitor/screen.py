@@ -19,27 +19,27 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from qtui import keymap
-from qtui.copying import copy_command
+from qtui.dashboard.background import off_loop
+from qtui.dashboard.copying import copy_command
+from qtui.dashboard.reading import MachineRead
 from qtui.errors import QtuiError
-from qtui.reading import MachineRead
 from qtui.runs import folder, state
 from qtui.runs.folder import Run
 from qtui.runs.summary import Summary, summarize
 from qtui.runs.watch import Batch
-from qtui.screens import monitor_panes as panes
 from qtui.screens import run_actions
-from qtui.screens.background import off_loop
-from qtui.screens.chart_grid import ChartGrid
-from qtui.screens.followed import Followed
 from qtui.screens.frame import Frame
-from qtui.screens.metrics_filter import MetricsFilter
-from qtui.screens.monitor_gauges import MachinePast, lines
-from qtui.screens.monitor_header import LIVING, Surroundings, planned
-from qtui.screens.monitor_texts import MonitorTexts
-from qtui.screens.open_alerts import OpenAlerts
-from qtui.screens.run_choice import neighbour, newest
-from qtui.screens.run_status import RunStatus
-from qtui.screens.runs_picker import RunsPicker
+from qtui.screens.monitor import panes
+from qtui.screens.monitor.chart_grid import ChartGrid
+from qtui.screens.monitor.followed import Followed
+from qtui.screens.monitor.gauges import MachinePast, lines
+from qtui.screens.monitor.header import LIVING, Surroundings, planned
+from qtui.screens.monitor.metrics_filter import MetricsFilter
+from qtui.screens.monitor.open_alerts import OpenAlerts
+from qtui.screens.monitor.run_choice import neighbour, newest
+from qtui.screens.monitor.run_status import RunStatus
+from qtui.screens.monitor.runs_picker import RunsPicker
+from qtui.screens.monitor.texts import MonitorTexts
 from qtui.terminal import clean_line
 from qtui.widgets.readout import Readout
 

@@ -21,7 +21,7 @@ from qtui.terminal import clean_line
 
 if TYPE_CHECKING:
     from qtui.app import QtuiApp
-    from qtui.reading import MachineRead
+    from qtui.dashboard.reading import MachineRead
     from qtui.runs.webhook import Webhook
 
 _SEVERITY: dict[AlertLevel, SeverityLevel] = {

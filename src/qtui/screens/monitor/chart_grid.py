@@ -14,8 +14,7 @@ from textual.containers import Container
 from textual.events import Focus
 from textual.message import Message
 
-from qtui.screens.followed import Followed
-from qtui.screens.monitor_charts import (
+from qtui.screens.monitor.charts import (
     Group,
     Places,
     best_of,
@@ -25,6 +24,7 @@ from qtui.screens.monitor_charts import (
     places,
     shown_as,
 )
+from qtui.screens.monitor.followed import Followed
 from qtui.terminal import clean_line
 from qtui.widgets.chart import Chart, ChartCurve, ChartView
 from qtui.widgets.chart_view import smoother

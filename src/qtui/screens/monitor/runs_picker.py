@@ -11,9 +11,9 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from qtui import keymap, wording
+from qtui.dashboard.background import off_loop
 from qtui.errors import QtuiError
 from qtui.runs.summary import Summary
-from qtui.screens.background import off_loop
 from qtui.terminal import clean_line
 from qtui.widgets.modal import Modal
 from qtui.widgets.option_rows import OptionRows
@@ -25,7 +25,7 @@ class RunsPicker(Modal[list[str] | None]):
     `gather` reads the summaries, in a thread. `marked` are the ids marked at first.
     """
 
-    CSS_PATH = "picker.tcss"
+    CSS_PATH = "../picker.tcss"
     DEFAULT_CSS = """
     RunsPicker { align: center middle; background: transparent; }
     RunsPicker #picker-list { max-height: 14; }

@@ -17,17 +17,17 @@ from textual.message import Message
 from textual.widget import Widget
 
 from qtui import keymap, wording
+from qtui.dashboard.background import off_loop
 from qtui.errors import QtuiError
 from qtui.runs import compare
 from qtui.runs.compare import Difference
 from qtui.runs.folder import Run
 from qtui.runs.watch import Batch
 from qtui.screens import run_actions
-from qtui.screens.background import off_loop
-from qtui.screens.followed import Followed
 from qtui.screens.frame import Frame
-from qtui.screens.monitor_charts import label, note, shown_as
-from qtui.screens.monitor_header import planned
+from qtui.screens.monitor.charts import label, note, shown_as
+from qtui.screens.monitor.followed import Followed
+from qtui.screens.monitor.header import planned
 from qtui.terminal import clean_line, cut
 from qtui.widgets.chart import Chart, ChartCurve, ChartView
 from qtui.widgets.chart_view import smoother
@@ -275,7 +275,7 @@ class CompareScreen(Frame):
     @work
     async def action_command(self) -> None:
         """Copy the command that prints the differences."""
-        from qtui.copying import copy_command
+        from qtui.dashboard.copying import copy_command
 
         await copy_command(self.qtui, run_actions.command("diff", *self.runs))
 

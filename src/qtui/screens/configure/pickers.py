@@ -11,7 +11,7 @@ from qtui.config.form import Form
 from qtui.config.presets import PRESETS
 from qtui.errors import QtuiError
 from qtui.runs.recent import Recent
-from qtui.screens.configure_lines import DATA, MODEL, PRESET
+from qtui.screens.configure.lines import DATA, MODEL, PRESET
 from qtui.screens.list_editor import ListEditor
 from qtui.screens.picker import Entry, Picker
 

@@ -9,7 +9,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from qtui.config.models import FineTuneConfig
-from qtui.screens.background import off_loop
+from qtui.dashboard.background import off_loop
 from qtui.system.fit import Fit, examine
 from qtui.system.gpu_readings import Snapshot
 

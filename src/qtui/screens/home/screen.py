@@ -19,14 +19,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from qtui import keymap
-from qtui.remapping import display
+from qtui.dashboard.remapping import display
 from qtui.runs import folder, state
 from qtui.runs.folder import Run
 from qtui.runs.state import Status
 from qtui.runs.watch import RunsSeen, RunsWatcher
 from qtui.screens.frame import Frame
-from qtui.screens.run_detail import command, detail
-from qtui.screens.run_order import SORTS, listed
+from qtui.screens.home.run_detail import command, detail
+from qtui.screens.home.run_order import SORTS, listed
 from qtui.terminal import clean_line, columns, cut
 from qtui.widgets.readout import Readout
 from qtui.widgets.run_columns import living
@@ -34,7 +34,7 @@ from qtui.widgets.run_table import MARKS, RunTable
 
 if TYPE_CHECKING:
     from qtui.app import QtuiApp
-    from qtui.screens.run_filter import RunFilter
+    from qtui.screens.home.run_filter import RunFilter
 
 _EMPTY = """No runs here yet.
 
@@ -227,7 +227,7 @@ class HomeScreen(Frame):
 
     async def action_filter(self) -> None:
         """Open the line in which the filter is typed."""
-        from qtui.screens.run_filter import RunFilter
+        from qtui.screens.home.run_filter import RunFilter
 
         await self.mount(RunFilter(self.wanted), before="#rule")
         self.refresh_bindings()
@@ -317,7 +317,7 @@ class HomeScreen(Frame):
     @work
     async def action_command(self) -> None:
         """Copy the command for the run."""
-        from qtui.copying import copy_command
+        from qtui.dashboard.copying import copy_command
 
         if self.table.selected is not None:
             await copy_command(self.qtui, command(self.table.selected))
@@ -325,9 +325,9 @@ class HomeScreen(Frame):
     @work
     async def action_copy(self) -> None:
         """Set up a new run with this one's settings, as they are in force."""
+        from qtui.dashboard.background import off_loop
         from qtui.errors import QtuiError
-        from qtui.screens.background import off_loop
-        from qtui.screens.run_config import config_of
+        from qtui.screens.home.run_config import config_of
 
         run = self._run
         if run is None:
@@ -342,7 +342,7 @@ class HomeScreen(Frame):
 
     def action_compare(self) -> None:
         """What differs between the two marked runs, and their curves."""
-        from qtui.screens.compare import CompareScreen
+        from qtui.screens.home.compare import CompareScreen
 
         left, right = (Run(self._path(marked)) for marked in self.table.marked)
         self.app.push_screen(CompareScreen(left, right))

@@ -10,8 +10,8 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from qtui.runs.folder import Run
-from qtui.screens.followed import Followed
-from qtui.screens.monitor_header import Surroundings, header, notice, planned
+from qtui.screens.monitor.followed import Followed
+from qtui.screens.monitor.header import Surroundings, header, notice, planned
 from qtui.terminal import clean_line
 from qtui.widgets.readout import Readout
 

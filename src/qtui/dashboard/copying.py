@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtui.screens.background import off_loop
+from qtui.dashboard.background import off_loop
 from qtui.terminal import clean, clean_line
 
 if TYPE_CHECKING:

@@ -24,19 +24,16 @@ from qtui.config.fields import by_key, fields
 from qtui.config.form import Form
 from qtui.config.models import FineTuneConfig
 from qtui.config.sources import Layer
+from qtui.dashboard.background import off_loop
+from qtui.dashboard.reading import MachineRead
 from qtui.errors import QtuiError
-from qtui.reading import MachineRead
 from qtui.runs import prepare
 from qtui.runs.prepare import Look
 from qtui.runs.recent import Recent, recent
-from qtui.screens import configure_deeds as deeds
-from qtui.screens import configure_files as files
-from qtui.screens import configure_lines as said
-from qtui.screens import configure_pane as pane
-from qtui.screens import configure_pickers as pickers
-from qtui.screens.background import off_loop
-from qtui.screens.configure_data import DataLook
-from qtui.screens.configure_fit import Reckoner
+from qtui.screens.configure import deeds, files, pane, pickers
+from qtui.screens.configure import lines as said
+from qtui.screens.configure.data import DataLook
+from qtui.screens.configure.fit import Reckoner
 from qtui.screens.frame import Frame
 from qtui.screens.picker import Entry, Picker
 from qtui.widgets.form_editor import FormEditor

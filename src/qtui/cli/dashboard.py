@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qtui.app import QtuiApp
+from qtui.dashboard.driver import TtyDriver, end_by_force
 from qtui.errors import EXIT_DONE, QtuiError
 from qtui.terminal import clean, clean_line
-from qtui.tty_driver import TtyDriver, end_by_force
 
 _THREADS_MAY_TAKE = 2.0  # seconds, once the terminal is given back
 

@@ -30,7 +30,7 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Key
 
-from qtui.in_turn import InTurn
+from qtui.dashboard.in_turn import InTurn
 
 if TYPE_CHECKING:
     from qtui.app import QtuiApp

@@ -1,0 +1,1 @@
+"""All runs of the workspace, and two of them compared."""

@@ -1,0 +1,1 @@
+"""One run, followed from its files: header, charts, gauges, texts."""
