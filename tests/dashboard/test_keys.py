@@ -21,7 +21,8 @@ from qtui.app import QtuiApp
 from qtui.dashboard.remapping import remap, spelled
 from qtui.keymap import Key
 from tests.dashboard import run_folders
-from tests.dashboard.harness import described, drive, on_screen, screen_text, until
+from tests.dashboard.harness import NO_GPU, described, drive, on_screen, screen_text, until
+from tests.dashboard.machines import TWO_H100
 
 SCRIPTS = {
     "app": """
@@ -154,7 +155,8 @@ def test_keys_do_what_the_table_says(place: str, tmp_path: Path) -> None:
             run_folders.every_state(tmp_path),
             patch.object(QtuiApp, "run_action", run_action),
         ):
-            async with drive(tmp_path, SIZES.get(place, (80, 24))) as pilot:
+            size, gpus = SIZES.get(place, (80, 24)), TWO_H100 if place == "system" else NO_GPU
+            async with drive(tmp_path, size, gpus=gpus) as pilot:
                 await until(pilot, lambda: "quiet-otter" in screen_text(pilot.app))
                 for item in SCRIPTS[place].split():
                     await settled(pilot)
