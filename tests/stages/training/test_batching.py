@@ -144,6 +144,20 @@ def test_padding_is_hidden_from_attention_alone(tmp_path: Path) -> None:
         assert decided.padding_matters is matters
 
 
+def test_code_of_its_own_is_not_taken_for_transformers(tmp_path: Path) -> None:
+    """The config's type says Llama; what runs is something else, if it may run."""
+    from qtui.stages.training.batching import decide
+
+    config = architecture("llama")
+    config.auto_map = {"AutoModelForCausalLM": "modeling_own.OwnModel"}
+    config.save_pretrained(tmp_path)
+    assert decide(setting(tmp_path), tmp_path).attention == OURS
+    decided = decide(with_model(setting(tmp_path), trust_remote_code=True), tmp_path)
+    assert (decided.padding_free, decided.attention) == (False, None)
+    assert decided.reason == "its code is not part of transformers"
+    assert decided.padding_matters
+
+
 # -- what the model proves -------------------------------------------------------------------
 
 

@@ -40,7 +40,7 @@ class Batching:
     attention: str | None
     """The kernel to load the model with; none leaves it to transformers."""
     padding_matters: bool = False
-    """Whether the model must be told which positions are padding (see `_padding_matters`)."""
+    """Whether the model must be told which positions are padding."""
     reason: str = ""
     """Why rows are padded though the run file leaves it open."""
 
@@ -59,26 +59,31 @@ def decide(config: FineTuneConfig, path: Path) -> Batching:
     """
     model, training = config.model, config.training
     wanted, kernel = training.padding_free, model.attn_implementation
-    architecture = load_config(path, model)
-    mixed = _why_rows_mix(architecture)
-    ours = _why_not_ours(architecture, training.max_seq_length)
+    shape = load_config(path, model)
+    code = _code(shape, own_code=model.trust_remote_code)
+    mixed = _why_rows_mix(shape, code)
+    ours = _why_not_ours(shape, code, training.max_seq_length)
     own = SEGMENTS if kernel is None and mixed is None and ours is None else kernel
-    padded = Batching(False, kernel, _padding_matters(architecture))
+    # Causal attention never looks at padding behind a row. A model that is more than that, or
+    # that is not known, gets the mask.
+    plain = mixed is None and code is not None and shape.get_text_config() is shape
+    padded = Batching(False, kernel, padding_matters=not plain)
+    flat = Batching(True, own, padding_matters=not plain)
     if training.packing:
         if mixed is not None:
             raise _refused("training.packing", model.model_name, mixed)
-        return Batching(True, own)
+        return flat
     if wanted is True:
         if mixed is not None:
             raise _refused("training.padding_free", model.model_name, mixed)
         if own is None:
             knows = "or name a kernel in model.attn_implementation that can, such as sdpa"
             raise _refused("training.padding_free", model.model_name, str(ours), knows)
-        return Batching(True, own)
+        return flat
     if wanted is False:
         return padded
     reason = mixed or _why_left_alone(training, kernel) or (ours if kernel is None else None)
-    return Batching(True, own) if reason is None else replace(padded, reason=reason)
+    return flat if reason is None else replace(padded, reason=reason)
 
 
 def check(model: Any, batching: Batching, config: FineTuneConfig) -> Batching:
@@ -98,9 +103,8 @@ def check(model: Any, batching: Batching, config: FineTuneConfig) -> Batching:
             raise _refused(f"training.{name}", config.model.model_name, reason)
     if batching.attention == SEGMENTS:
         model.set_attn_implementation("sdpa")
-    return Batching(
-        False, config.model.attn_implementation, _padding_matters(model.config), reason=reason
-    )
+    kernel = config.model.attn_implementation
+    return replace(batching, padding_free=False, attention=kernel, reason=reason)
 
 
 def crossing(model: Any) -> tuple[float, float]:
@@ -142,11 +146,22 @@ def _logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     return logits[0].float()
 
 
-def _why_rows_mix(config: Any) -> str | None:
+def _code(config: Any, *, own_code: bool) -> Any:
+    """transformers' class for the model; none where it runs on other code.
+
+    Args:
+        own_code: whether code that comes with the model runs.
+    """
+    if own_code and "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}):
+        return None
+    known = type(config) in AutoModelForCausalLM._model_mapping
+    return AutoModelForCausalLM._model_mapping[type(config)] if known else None
+
+
+def _why_rows_mix(config: Any, code: Any) -> str | None:
     """Why one row could see another whatever the kernel; none where only attention could."""
     text = config.get_text_config()
-    known = type(config) in AutoModelForCausalLM._model_mapping
-    if known and AutoModelForCausalLM._model_mapping[type(config)]._is_stateful:
+    if code is not None and code._is_stateful:
         return "it carries a state from token to token"
     types = set(getattr(text, "layer_types", None) or ())
     other = sorted(types - {"full_attention", *_WINDOWED})
@@ -155,7 +170,7 @@ def _why_rows_mix(config: Any) -> str | None:
     return None if _is_causal(text) else "its attention looks ahead"
 
 
-def _why_not_ours(config: Any, max_length: int) -> str | None:
+def _why_not_ours(config: Any, code: Any, max_length: int) -> str | None:
     """Why `segments` would not be the model's own attention; none where it is."""
     text = config.get_text_config()
     for name in ("sliding_window", "attention_chunk_size"):
@@ -166,10 +181,9 @@ def _why_not_ours(config: Any, max_length: int) -> str | None:
         return "it caps its attention scores (attn_logit_softcapping)"
     if text is not config:
         return "it is more than a text model"
-    if type(config) not in AutoModelForCausalLM._model_mapping:
+    if code is None:
         return "its code is not part of transformers"
-    architecture = AutoModelForCausalLM._model_mapping[type(config)]
-    if not (architecture._supports_sdpa and architecture._supports_attention_backend):
+    if not (code._supports_sdpa and code._supports_attention_backend):
         return "transformers has no sdpa attention for it"
     return None
 
@@ -188,18 +202,6 @@ def _why_left_alone(training: TrainingConfig, kernel: str | None) -> str | None:
     if kernel is not None and not kernel.startswith("flash"):
         return f"model.attn_implementation is {kernel}, which needs a mask over the whole batch"
     return None
-
-
-def _padding_matters(config: Any) -> bool:
-    """Whether padding on the right could change what stands to its left.
-
-    Causal attention never looks there. A model that is more than that, or that is not known,
-    gets the mask.
-    """
-    plain = (
-        config.get_text_config() is config and type(config) in AutoModelForCausalLM._model_mapping
-    )
-    return not plain or _why_rows_mix(config) is not None
 
 
 def _is_causal(config: Any) -> bool:
