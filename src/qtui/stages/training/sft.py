@@ -306,6 +306,8 @@ def _trainer(
     base = _portable_name(config, Path(model.config._name_or_path))
 
     def show_samples(step: int) -> None:
+        if step == 0 and prompts:  # on a slow machine this is the first thing that takes long
+            journal.say(f"the base model answers {len(prompts)} held-out prompts, to compare with")
         answers = answer(
             trainer.model,
             tokenizer,
