@@ -323,6 +323,8 @@ def resumed(workspace: Path, name: str = "deft-raven") -> Iterator[Run]:
     events += [
         PhaseEvent(time=at, phase=Phase.INITIALIZING),
         ResumedEvent(time=at, step=100, overrides={"training.learning_rate": 5e-5}),
+        PhaseEvent(time=at + 1, phase=Phase.LOADING_DATASET, detail="tickets.jsonl"),
+        PhaseEvent(time=at + 2, phase=Phase.LOADING_MODEL, detail=LLAMA),
         PhaseEvent(time=at + 10, phase=Phase.TRAINING, detail="400 steps"),
         *steps(101, 140, total=400, end=NOW - 2, seconds=2.6),
     ]
