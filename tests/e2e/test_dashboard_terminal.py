@@ -5,6 +5,7 @@ that it started goes on.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,10 +51,9 @@ def monitor(terminal: Terminal, run: Run) -> None:
 
 
 def shown_step(terminal: Terminal, run: Run) -> int:
-    """The step that the Monitor says the run is at."""
-    planned = f"/{run.spec.config['training']['max_steps']}"
-    words = terminal.text.split()
-    return max(int(word.split("/")[0] or 0) for word in words if word.endswith(planned))
+    """The step that the Monitor says the run is at; 0 while a frame is only half drawn."""
+    planned = run.spec.config["training"]["max_steps"]
+    return max(map(int, re.findall(rf"(\d+)/{planned}\b", terminal.text)), default=0)
 
 
 def follows(terminal: Terminal, run: Run) -> None:
