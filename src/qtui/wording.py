@@ -6,6 +6,7 @@ One place, so that every command and every screen says the same thing in the sam
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 
 from qtui.system.sizes import size as size
@@ -38,6 +39,14 @@ def duration(seconds: float) -> str:
     if whole < 172800:
         return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
     return f"{whole // 86400}d"
+
+
+def clock(at: float, form: str = "%H:%M:%S") -> str:
+    """Unix time `at` as local time; an en dash for one that no calendar has: logs get damaged."""
+    try:
+        return time.strftime(form, time.localtime(at))
+    except (OverflowError, OSError, ValueError):
+        return "–"
 
 
 def age(seconds: float) -> str:

@@ -15,7 +15,15 @@ from textual.pilot import Pilot
 
 from qtui.dashboard.copying import command_file
 from qtui.runs.commands import CommandReader
-from qtui.runs.events import AlertEvent, FinishedEvent, ResumedEvent, SaveNow, Stop
+from qtui.runs.events import (
+    AlertEvent,
+    FinishedEvent,
+    Phase,
+    PhaseEvent,
+    ResumedEvent,
+    SaveNow,
+    Stop,
+)
 from qtui.runs.folder import Run
 from qtui.screens import run_actions
 from qtui.screens.monitor.chart_grid import ChartGrid, MonitorChart
@@ -577,5 +585,26 @@ def test_away_from_the_screen_nothing_is_read(tmp_path: Path) -> None:
                 assert [chart.drawings for chart in screen.query(MonitorChart)] == before
                 await pilot.press("4")
                 await seen(pilot, "413/1200")
+
+    scenario()
+
+
+@pytest.mark.parametrize(("name", "at"), [("20261120-120000-far-crane", 1e20), ("strange", -1e20)])
+def test_times_that_no_calendar_has_are_shown_as_none(name: str, at: float, tmp_path: Path) -> None:
+    events = [
+        PhaseEvent(phase=Phase.TRAINING, time=at),
+        FinishedEvent(status="completed", step=1, time=at),
+    ]
+    run = run_folders.write(tmp_path, "any", events, age=60, spec={"created": at})
+    run.path.rename(run.path.with_name(name))
+
+    @on_screen
+    async def scenario() -> None:
+        async with drive(tmp_path, LARGE) as pilot:
+            await seen(pilot, "1 run")
+            await pilot.press("enter")
+            await seen(pilot, "completed at step 1")
+            await pilot.press("i")
+            await until(pilot, lambda: re.search("created +–", screen_text(pilot.app)))
 
     scenario()

@@ -138,8 +138,9 @@ class EventView:
     def _say(self, event: ev.Event, *parts: Part) -> None:
         if self._out.json:
             return
-        clock = time.strftime("%H:%M:%S", time.localtime(event.time))
-        self._write(Styled(f"{clock}  ", "dim"), *(_one_line(part) for part in parts))
+        self._write(
+            Styled(f"{wording.clock(event.time):<8}  ", "dim"), *(_one_line(part) for part in parts)
+        )
 
     def _count(self, event: ev.ProgressEvent) -> None:
         if event.what != self._counted:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 from qtui import wording
@@ -71,7 +70,7 @@ def _facts(run: Run, config: dict[str, Any], history: History) -> list[tuple[str
         ("kind", summary.kind),
         ("model", f"{summary.model} ({summary.method})"),
         ("data", ", ".join(map(str, inputs)) if isinstance(inputs, list) else str(inputs or "")),
-        ("created", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(summary.created))),
+        ("created", wording.clock(summary.created, "%Y-%m-%d %H:%M:%S")),
         *_changes(history),
         ("step", f"{summary.step}{total}{epoch}"),
         ("loss", _first_to_last(history, "loss")),

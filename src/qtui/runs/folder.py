@@ -230,7 +230,12 @@ def _newest_first(runs: list[Run]) -> list[Run]:
 
 def _stamp(run: Run) -> str:
     match = naming.ID.fullmatch(run.id)
-    return match["stamp"] if match else naming.stamp(_created(run))
+    if match:
+        return match["stamp"]
+    try:
+        return naming.stamp(_created(run))
+    except (OverflowError, OSError, ValueError):  # damaged: no calendar has such a time
+        return naming.stamp(0.0)
 
 
 def _created(run: Run) -> float:

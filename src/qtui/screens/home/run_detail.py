@@ -6,7 +6,6 @@ Sentences, not codes; the last line is the command that says the same without th
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Sequence
 
 from textual.content import Content
@@ -60,7 +59,7 @@ def detail(
 
 
 def _title(run: Summary, unicode: bool) -> Content:
-    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)) if run.created else ""
+    made = wording.clock(run.created, "%Y-%m-%d %H:%M") if run.created else ""
     kind = "" if run.kind == "train" else clean_line(run.kind)
     facts = [text for text in (short_model(run.model), run.method, kind, made) if text]
     return Content.assemble(

@@ -7,7 +7,6 @@ so belong on a thread. Everything foreign is cleaned here, once.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -62,7 +61,7 @@ class LogText:
 
 
 def _clock(at: float) -> Content:
-    return Content.styled(time.strftime("%H:%M:%S  ", time.localtime(at)), "$text-muted")
+    return Content.styled(f"{wording.clock(at):<8}  ", "$text-muted")
 
 
 def _told(sentence: Sentence) -> Content:
@@ -147,7 +146,7 @@ def checkpoints(history: History, kept: frozenset[str] | None) -> list[Content]:
 def info(run: Run, history: History) -> list[Content]:
     """The run's frozen config with what was changed since, versions, host, command. Reads disk."""
     spec = run.spec
-    created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(spec.created))
+    created = wording.clock(spec.created, "%Y-%m-%d %H:%M:%S")
     found = [
         _fact("run", run.id),
         _fact("folder", str(run.path)),
