@@ -47,6 +47,22 @@ def test_only_living_runs_are_watched(tmp_path: Path) -> None:
         assert feed.look(NOW + 1) == []
 
 
+def test_a_run_that_cannot_be_read_does_not_keep_the_others_from_being_watched(
+    tmp_path: Path,
+) -> None:
+    broken, breaking, sound = (make(tmp_path, name) for name in ("broken", "breaking", "sound"))
+    broken.events.mkdir()
+    train(breaking, 5)
+    train(sound, 5, loss=None)
+    feed = AlertFeed(tmp_path)
+    with RunLock(broken.lock), RunLock(breaking.lock), RunLock(sound.lock):
+        assert [alert.run for alert in feed.look(NOW)] == [sound.id]
+        breaking.events.unlink()
+        breaking.events.mkdir()
+        EventLog(sound.events).write(FinishedEvent(status="stopped", step=5))
+        assert kinds(feed, NOW + 1) == ["finished"]
+
+
 def test_what_is_over_when_a_run_is_first_seen_is_not_told(tmp_path: Path, run: Run) -> None:
     train(run, 5, loss=None)
     train(run, 5)

@@ -78,7 +78,10 @@ class AlertFeed:
             if not watched.run.path.is_dir():
                 del self._watched[name]
                 continue
-            new, alive = watched.look(now)
+            try:
+                new, alive = watched.look(now)
+            except (OSError, QtuiError):  # its own trouble: all others are still watched
+                continue
             found += new
             over = watched.alerts.end is not None or "interrupted" in watched.alerts.active
             if over and not alive:
@@ -92,7 +95,10 @@ class AlertFeed:
         for run in [self._only] if self._only is not None else all_runs(self._workspace):
             if run.id in self._watched or not _lives(run):
                 continue
-            watched = _Watched(run, now)
+            try:
+                watched = _Watched(run, now)
+            except (OSError, QtuiError):
+                continue
             if watched.alerts.end is None:
                 found += watched.alerts.active.values()
                 self._watched[run.id] = watched
