@@ -17,6 +17,7 @@ from textual.widgets import Label
 from qtui.runs.pyramid import Pyramid
 from qtui.widgets.chart import Chart, ChartCurve, ChartView, changes
 from qtui.widgets.chart_drawing import Row
+from qtui.wording import number
 
 PLANNED = 1200
 
@@ -214,18 +215,16 @@ def test_a_chart_behind_a_dialog_goes_on() -> None:
 def test_keys_of_a_reader() -> None:
     async def check(app: Charts, pilot: Pilot[None]) -> None:
         chart, run = app.chart, Growing(412)
-        assert chart.at_crosshair() == []
         chart.show(run.curves(), planned=PLANNED)
         chart.move_crosshair(0)
         chart.move_crosshair(-2)
         assert chart.view.crosshair == 412 - round(2 * 1200 / 72)
         step = chart.view.crosshair
-        assert chart.at_crosshair() == [
-            ("loss", step, run.values[step - 1]),
-            ("eval", 300, run.values[299]),
-        ]
         await pilot.pause()
+        loss, evaluated = (number(value) for value in (run.values[step - 1], run.values[299]))
         assert rows(app)[0].startswith(f"step {step}  ")
+        assert f"loss {loss}" in rows(app)[0]
+        assert f"eval {evaluated}" in rows(app)[0]
         chart.zoom(0.25)
         assert chart.view.range is not None
         low, high = chart.view.range

@@ -19,9 +19,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from qtui.runs.pyramid import Pyramid
-from qtui.terminal import clean_line
 from qtui.widgets import chart_view
-from qtui.widgets.chart_drawing import ChartCurve, Drawing, Row, draw, seen
+from qtui.widgets.chart_drawing import ChartCurve, Drawing, Row, draw
 from qtui.widgets.chart_view import ChartView
 
 __all__ = ["Chart", "ChartCurve", "ChartView"]
@@ -135,17 +134,6 @@ class Chart(Widget):
         """The newest step of all curves."""
         lasts = [c.pyramid.last for c in self._curves if c.pyramid.last is not None]
         return max(lasts, default=None)
-
-    def at_crosshair(self) -> list[tuple[str, int, float | None]]:
-        """Label, step and value of each curve at the crosshair, or at its last step before."""
-        if self._view.crosshair is None:
-            return []
-        found = []
-        for curve in self._curves:
-            pyramid = seen(curve, self._view)
-            if (point := pyramid.at(self._view.crosshair)) is not None:
-                found.append((clean_line(curve.label, 40), *point))
-        return found
 
     # -- looking -------------------------------------------------------------------------------
 
