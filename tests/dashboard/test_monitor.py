@@ -462,6 +462,24 @@ async def test_the_same_letter_again_gives_the_text_the_screen(
     await until(pilot, lambda: pilot.app.screen is not screen)
 
 
+def test_another_run_is_shown_whole_whatever_was_looked_at_before(tmp_path: Path) -> None:
+    @on_screen
+    async def scenario() -> None:
+        run_folders.failed(tmp_path)
+        run_folders.finished(tmp_path)
+        async with watching(tmp_path) as (pilot, screen):
+            await until(pilot, lambda: charts(screen)[0].curves)
+            await pilot.press("left", "plus")
+            assert charts(screen)[0].view.range is not None
+            before = screen.followed
+            await pilot.press("full_stop")
+            await until(pilot, lambda: screen.followed is not before and charts(screen)[0].curves)
+            view = charts(screen)[0].view
+            assert (view.range, view.crosshair) == (None, None)
+
+    scenario()
+
+
 def test_settings_that_were_changed_at_a_resume_are_told(tmp_path: Path) -> None:
     @on_screen
     async def scenario() -> None:

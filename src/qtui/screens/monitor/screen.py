@@ -129,6 +129,7 @@ class MonitorScreen(Frame):
         self.followed = Followed(run, self._hand_over)
         self.query_one(RunStatus).begin(run)
         self._texts.begin(self.followed)
+        self._charts.reset()  # steps that were chosen in another run may not exist in this one
         self.run_worker(self._read_config(self.followed))
         self._draw()
 
