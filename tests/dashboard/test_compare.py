@@ -61,6 +61,16 @@ async def test_a_living_run_goes_on_beside_a_finished_one(tmp_path: Path) -> Non
 
 
 @on_screen
+async def test_a_run_that_cannot_be_read_any_more_is_said(tmp_path: Path) -> None:
+    left, right = runs.finished(tmp_path), runs.failed(tmp_path)
+    async with comparing(tmp_path, left, right) as (pilot, _):
+        left.path.rename(tmp_path / "elsewhere")
+        await seen(pilot, f"! {left.name} unavailable since ")
+        (tmp_path / "elsewhere").rename(left.path)
+        await until(pilot, lambda: "unavailable" not in screen_text(pilot.app))
+
+
+@on_screen
 async def test_what_a_resume_changed_counts_as_a_difference(tmp_path: Path) -> None:
     with runs.resumed(tmp_path) as left:
         right = runs.stopped(tmp_path)

@@ -183,10 +183,16 @@ class CompareScreen(Frame):
 
     def _lines(self) -> list[Content]:
         names = [clean_line(run.name) for run in self.runs]
+        silent: list[Content] = []
         rows: list[tuple[str, str, str, str, str]] = []
+        for one in self._followed:
+            if one.unavailable_since is not None:
+                since = wording.clock(one.unavailable_since)
+                text = f" ! {one.run.name} unavailable since {since}: {one.why}"
+                silent.append(Content.styled(clean_line(text), "$warning"))
         for title, values in self._results():
             rows.append((title, *values, "", ""))
-        lines = [self._row("", *names, *(f"bold {colour}" for colour in _COLOURS))]
+        lines = [*silent, self._row("", *names, *(f"bold {colour}" for colour in _COLOURS))]
         lines += [self._row(*row) for row in rows]
         if self._trouble:
             return [*lines, Content.styled(f" {clean_line(self._trouble)}", "$error")]
