@@ -76,6 +76,7 @@ def test_an_empty_variable_says_nothing(tmp_path: Path) -> None:
         ("price_per_hour = -1\n", ["price_per_hour"]),
         ("price_per_hour = nan\n", ["price_per_hour"]),
         ("price_per_hour = true\n", ["price_per_hour"]),
+        (f"price_per_hour = 1{400 * '0'}\n", ["price_per_hour"]),
         ("webhook = 'example.org'\n", ["webhook", "https://"]),
         ("keys = 'R'\n", ["keys", "[keys]"]),
         ("[keys]\n'home.new' = 3\n", ["home.new", "must be a text"]),
