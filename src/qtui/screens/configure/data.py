@@ -34,6 +34,7 @@ class DataLook:
         self.look: Look | None = None
         self._form: Form | None = None
         self._looking: Looking | None = None
+        self._asked: Form | None = None
         self._row = 0
 
     @property
@@ -47,6 +48,7 @@ class DataLook:
         assert form.config is not None
         self.stop()
         command = ["qtui", "validate"]
+        self._asked = form
         self._looking = Looking(form.config, command, lambda found: done(form, found))
         self._looking.start()
 
@@ -56,11 +58,15 @@ class DataLook:
             self._looking.cancel()
             self._looking = None
 
-    def take(self, form: Form, found: Look | QtuiError) -> None:
-        """Keep what a look at the data of `form` found."""
+    def take(self, form: Form, found: Look | QtuiError) -> bool:
+        """Keep what a look at the data of `form` found; not of one that was stopped meanwhile,
+        or that another one has followed. Whether it was kept."""
+        if self._looking is None or form is not self._asked:
+            return False
         self._looking = None
         if isinstance(found, Look):
             self.look, self._form, self._row = found, form, 0
+        return True
 
     def current(self, form: Form) -> bool:
         """Whether there is a look, and at just the data that `form` has."""

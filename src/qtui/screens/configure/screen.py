@@ -426,7 +426,8 @@ class ConfigureScreen(Frame):
 
     def on_configure_screen_looked(self, message: Looked) -> None:
         """Show what a worker found."""
-        self.data.take(message.form, message.found)
+        if not self.data.take(message.form, message.found):
+            return
         if isinstance(message.found, QtuiError):
             self.show_trouble("The data cannot be trained on", message.found)
         else:
