@@ -529,6 +529,23 @@ async def test_saved_and_opened_again(tmp_path: Path) -> None:
 
 
 @on_screen
+async def test_a_list_that_cannot_look_around_says_so_and_can_be_typed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(workspace: Path) -> list[Any]:
+        raise PermissionError(13, "Permission denied", str(workspace / "configs"))
+
+    monkeypatch.setattr("qtui.screens.configure.pickers._run_files", refused)
+    async with drive(tmp_path) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfigureScreen))
+        await pilot.press("ctrl+o")
+        await seen(pilot, "no more could be looked for: [Errno 13] Permission denied")
+        await pilot.press("x", ".")
+        await seen(pilot, "as typed")
+
+
+@on_screen
 async def test_a_wrong_run_file_is_shown_with_its_lines_and_changes_nothing(
     tmp_path: Path,
 ) -> None:

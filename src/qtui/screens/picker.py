@@ -18,6 +18,7 @@ from textual.widgets import Input, Static
 
 from qtui import keymap
 from qtui.dashboard.background import off_loop
+from qtui.errors import QtuiError
 from qtui.terminal import clean_line, columns
 from qtui.widgets.form_list import FormList, Line
 from qtui.widgets.modal import Modal
@@ -99,7 +100,11 @@ class Picker(Modal[str | None]):
         hint = self.query_one("#picker-hint", Static)
         hint.display = True
         hint.update(Content("looking around for more"))
-        more = await off_loop(lambda: gather())
+        try:
+            more = await off_loop(lambda: gather())
+        except (OSError, QtuiError) as error:
+            hint.update(Content(clean_line(f"no more could be looked for: {error}", 200)))
+            return
         known = {entry.value for entry in self._entries}
         self._entries += [entry for entry in more if entry.value not in known]
         hint.update(Content(self._hint))
