@@ -18,6 +18,7 @@ from qtui.screens.configure import files
 from qtui.screens.configure.fit import examined
 from qtui.screens.dialogs import Ask, Choice, Option
 from qtui.system.fit import Fit
+from qtui.terminal import clean
 
 if TYPE_CHECKING:
     from qtui.screens.configure.screen import ConfigureScreen
@@ -72,7 +73,7 @@ async def copy_command(screen: ConfigureScreen) -> None:
     except QtuiError as error:
         screen.show_trouble("The command was not written", error)
         return
-    screen.app.copy_to_clipboard(command)
+    screen.app.copy_to_clipboard(clean(command))
     screen.qtui.say(f"Copied, and written to {path}\n{command}")
 
 

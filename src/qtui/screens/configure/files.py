@@ -13,6 +13,7 @@ from pathlib import Path
 from qtui.config.form import Form
 from qtui.config.load import resolve_dict
 from qtui.config.models import FineTuneConfig
+from qtui.dashboard.copying import command_file
 from qtui.errors import QtuiError
 from qtui.runs import durable, folder, launch
 from qtui.runs.folder import Run
@@ -65,7 +66,8 @@ def command(form: Form, run_file: Path, workspace: Path) -> list[str]:
 
 def write_command(form: Form, workspace: Path) -> tuple[str, Path]:
     """Write the command of `form` to a file of its own; returns it, quoted, and the file."""
-    place = _cache()
+    path = command_file()
+    place = path.parent
     text = form.rebased(place).yaml()
     # Named by what it says, so that an older command keeps meaning what it meant.
     run_file = place / f"run-{hashlib.sha256(text.encode()).hexdigest()[:8]}.yaml"
@@ -77,7 +79,6 @@ def write_command(form: Form, workspace: Path) -> tuple[str, Path]:
         raise durable.write_error(place, 4096, error) from error
     if str(run_file) in words:
         write(run_file, text)
-    path = place / "command.sh"
     write(path, f"#!/bin/sh\ncd {shlex.quote(str(Path.cwd()))} &&\n{line}\n")
     return line, path
 
@@ -93,9 +94,3 @@ def start(form: Form, config: FineTuneConfig, workspace: Path) -> Run:
     )
     launch.launch(run)
     return run
-
-
-def _cache() -> Path:
-    above = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(above) if Path(above).is_absolute() else Path.home() / ".cache"
-    return base / "qtui"
