@@ -170,7 +170,7 @@ def snapshot(app: App[Any], name: str) -> None:
     assert now == path.read_text(encoding="utf-8"), f"the screen is not as in {path.name}"
 
 
-async def shows(pilot: Pilot[Any], name: str, seconds: float = 10.0) -> None:
+async def shows(pilot: Pilot[Any], name: str, seconds: float = SECONDS) -> None:
     """Wait until the screen is as in `snapshots/NAME.txt`; what comes from threads may be late."""
     path = SNAPSHOTS / f"{name}.txt"
     if UPDATE or not path.exists():
