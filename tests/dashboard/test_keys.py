@@ -181,8 +181,8 @@ async def pressed(pilot: Pilot[Any], place: str, item: str, ran: list[str]) -> N
         return
     key = keys_of(place)[item]
     try:
-        await until(pilot, lambda: key.action in ran, 10)
-        await until(pilot, lambda: visible(app) != before, 10)  # type: ignore[arg-type]
+        await until(pilot, lambda: key.action in ran)
+        await until(pilot, lambda: visible(app) != before)  # type: ignore[arg-type]
     except AssertionError as failed:
         raise AssertionError(f"{key.id} ({item}) ran {ran}\n{failed}") from failed
 
