@@ -21,7 +21,7 @@ from qtui.runs.series import History
 from qtui.runs.state import Status
 from qtui.screens.monitor.header import Surroundings, header, notice, planned
 
-RUN = Run(Path("/work/runs/20261120-154210-quiet-otter"))
+RUN = Run(Path("/workspace/runs/20261120-154210-quiet-otter"))
 
 
 def fed(*events: AnyEvent) -> History:
@@ -102,7 +102,7 @@ def test_a_run_that_is_over_says_what_it_took() -> None:
 
 @given(st.integers(20, 240), st.sampled_from(["quiet-otter", "x" * 90, "日本語" * 20]))
 def test_it_fits_whatever_the_width(width: int, name: str) -> None:
-    run = Run(Path("/work/runs") / name)
+    run = Run(Path("/workspace/runs") / name)
     around = Surroundings(width, 130, price=0.69)
     line = header(run, training(), Status.TRAINING, 100, around)
     assert line.cell_length <= max(width, 34)
