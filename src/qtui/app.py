@@ -29,6 +29,7 @@ from textual.widget import Widget
 from qtui import keymap
 from qtui.config.user import config_file, config_folder, read_user_config
 from qtui.dashboard.alerting import Alerting, AlertsRaised, WebhookFailed
+from qtui.dashboard.background import off_loop
 from qtui.dashboard.driver import TtyDriver
 from qtui.dashboard.in_turn import InTurn, pass_on
 from qtui.dashboard.reading import MachineRead, MachineReader
@@ -266,12 +267,10 @@ class QtuiApp(App[None], inherit_bindings=False):
             return
         palette = Palette(deeds_here(self, self.screen))
         self.push_screen(palette, self._do)
-        self.run_worker(lambda: self._find_runs(palette), thread=True, exit_on_error=False)
+        self.run_worker(self._find_runs(palette), exit_on_error=False)
 
-    def _find_runs(self, palette: Palette) -> None:
-        found = run_deeds(self)
-        with suppress(RuntimeError):  # the dashboard has ended meanwhile
-            self.call_from_thread(palette.add, found)
+    async def _find_runs(self, palette: Palette) -> None:
+        palette.add(await off_loop(lambda: run_deeds(self)))
 
     async def _do(self, deed: Deed | None) -> None:
         if deed is not None:

@@ -43,6 +43,7 @@ class Divergence:
         self.level = math.nan
         self.lowest = math.inf
         self._noise = 0.0
+        self._lowest_step = 0
         self._losses: deque[tuple[int, float]] = deque(maxlen=_NOISE_WINDOW)
         self._window: deque[float] = deque(maxlen=WINDOW)  # the last of them
 
@@ -59,7 +60,7 @@ class Divergence:
             return
         self.level = median(self._window)
         if self.level < self.lowest:
-            self.lowest = self.level
+            self.lowest, self._lowest_step = self.level, step
             values = sorted(value for _, value in self._losses)
             tenth = len(values) // 10
             self._noise = (values[-1 - tenth] - values[tenth]) / _DECILES
@@ -72,3 +73,9 @@ class Divergence:
         self._losses = deque(kept, maxlen=_NOISE_WINDOW)
         self._window = deque((loss for _, loss in kept), maxlen=WINDOW)
         self.diverging = False
+        if self._lowest_step > step:  # reached by steps that are undone: found anew
+            self.lowest, self._lowest_step, self._noise = math.inf, 0, 0.0
+            self._losses.clear()
+            self._window.clear()
+            for earlier, loss in kept:
+                self.take(earlier, loss)

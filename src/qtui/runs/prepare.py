@@ -38,7 +38,7 @@ TRAIN_EXTRA = ("torch", "transformers", "datasets", "trl", "peft")
 """Packages without which no data can be read as a run reads them."""
 
 _POLL = 0.1
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 5.0  # less than the dashboard takes to close
 
 
 class PreviewRow(msgspec.Struct, frozen=True):

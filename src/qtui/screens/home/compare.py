@@ -13,7 +13,6 @@ from typing import Any
 
 from textual import work
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
 
 from qtui import keymap, wording
@@ -26,7 +25,7 @@ from qtui.runs.watch import Batch
 from qtui.screens import run_actions
 from qtui.screens.frame import Frame
 from qtui.screens.monitor.charts import label, note, shown_as
-from qtui.screens.monitor.followed import Followed
+from qtui.screens.monitor.followed import Followed, News
 from qtui.screens.monitor.header import planned
 from qtui.terminal import clean_line, cut
 from qtui.widgets.chart import Chart, ChartCurve, ChartView
@@ -43,15 +42,6 @@ FIRST = ("loss", "eval_loss")
 
 _COLOURS = ("$accent", "$warning")
 """Of the two curves, as the chart draws them."""
-
-
-class News(Message, bubble=False):
-    """What a follower handed over."""
-
-    def __init__(self, followed: Followed, batch: Batch) -> None:
-        super().__init__()
-        self.followed = followed
-        self.batch = batch
 
 
 class CompareScreen(Frame):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from textual.message import Message
+
 from qtui.runs.folder import Run
 from qtui.runs.pyramid import Pyramid
 from qtui.runs.series import History
@@ -13,6 +15,15 @@ from qtui.runs.watch import Batch, RunFollower
 from qtui.widgets.chart_drawing import trace
 
 GIB = 1 << 30
+
+
+class News(Message, bubble=False):
+    """What a follower handed over, on its way from its thread to the screen."""
+
+    def __init__(self, followed: Followed, batch: Batch) -> None:
+        super().__init__()
+        self.followed = followed
+        self.batch = batch
 
 
 class Followed:

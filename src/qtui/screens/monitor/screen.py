@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 from textual.events import Resize
-from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
@@ -31,7 +30,7 @@ from qtui.screens import run_actions
 from qtui.screens.frame import Frame
 from qtui.screens.monitor import panes
 from qtui.screens.monitor.chart_grid import ChartGrid
-from qtui.screens.monitor.followed import Followed
+from qtui.screens.monitor.followed import Followed, News
 from qtui.screens.monitor.gauges import MachinePast, lines
 from qtui.screens.monitor.header import LIVING, Surroundings, planned
 from qtui.screens.monitor.metrics_filter import MetricsFilter
@@ -55,15 +54,6 @@ _EMPTY = """There is no run to watch yet.
 1 home        lists all runs
 
 Without the dashboard: qtui quickstart"""
-
-
-class News(Message, bubble=False):
-    """What a follower handed over."""
-
-    def __init__(self, followed: Followed, batch: Batch) -> None:
-        super().__init__()
-        self.followed = followed
-        self.batch = batch
 
 
 class MonitorScreen(Frame):
