@@ -108,7 +108,7 @@ def test_it_does_not_outlive_a_parent_that_is_killed() -> None:
         "renderer([ROW])\n"
         "renderer.use(template(ENDLESS))\n"
         "renderer._submit([ROW])\n"
-        "print(renderer._process.pid, flush=True)\n"
+        "print(renderer.pid, flush=True)\n"
         "import time; time.sleep(600)\n"
     )
     parent = subprocess.Popen(
