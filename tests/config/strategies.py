@@ -12,13 +12,25 @@ from qtui.config.fields import FieldInfo, fields
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 
 
+_LISTED: dict[str, st.SearchStrategy[Any]] = {
+    "data.columns": st.from_regex(r"(prompt|completion)=[a-z]{1,5}", fullmatch=True),
+    "data.languages": st.sampled_from(["en", "de", "zh-Hant"]),
+    "data.drop_rows": st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
+    "data.keep_rows": st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
+    "data.weights": st.floats(0.1, 10),
+    "data.augment_templates": st.just("Please: {instruction}"),
+}
+
+
 def values(field: FieldInfo) -> st.SearchStrategy[Any]:
     """Values that `field` allows by itself."""
     if field.key == "training.device":
         kinds = [st.sampled_from(["auto", "cpu", "cuda", "cuda:0", "cuda:7"])]
     elif field.key == "training.run_name":
         kinds = [st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", fullmatch=True)]
-    elif field.key == "training.report_to":
+    elif field.key in _LISTED:
+        kinds = [st.lists(_LISTED[field.key], max_size=3)]
+    elif field.listed and field.choices and not isinstance(field.default, str):
         kinds = [st.lists(st.sampled_from(field.choices), max_size=3)]
     else:
         kinds = []

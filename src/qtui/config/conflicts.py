@@ -28,6 +28,7 @@ def conflicts(config: FineTuneConfig) -> list[Conflict]:
     """Return every combination in `config` that cannot be run."""
     return [
         *_of_model(config.model),
+        *_of_data(config.data),
         *_of_batches(config.training),
         *_of_evaluation(config.data, config.training),
     ]
@@ -88,6 +89,37 @@ def _of_model(model: ModelConfig) -> list[Conflict]:
         if "lm_head" in model.target_modules:
             sentence = "the head (lm_head) cannot carry an adapter; remove it from the list"
             found.append(Conflict(("model.target_modules",), sentence))
+    return found
+
+
+def _of_data(data: DataConfig) -> list[Conflict]:
+    found = []
+    entries = len(data.input_path) if isinstance(data.input_path, list) else 1
+    if data.weights and len(data.weights) != entries:
+        sentence = (
+            f"has {len(data.weights)} numbers for {entries} entries of input_path; give one each"
+        )
+        found.append(Conflict(("data.weights", "data.input_path"), sentence))
+    if data.chunk_overlap >= data.chunk_size:
+        sentence = f"must be less than chunk_size ({data.chunk_size})"
+        found.append(Conflict(("data.chunk_overlap", "data.chunk_size"), sentence))
+    if data.split_by == "group" and data.group_by is None:
+        sentence = "group needs group_by, the column that says which rows belong together"
+        found.append(Conflict(("data.split_by", "data.group_by"), sentence))
+    if data.group_by is not None and data.split_by != "group":
+        sentence = "is read with split_by: group only; set that as well, or remove it"
+        found.append(Conflict(("data.group_by", "data.split_by"), sentence))
+    if data.on_language != "keep" and not data.languages:
+        sentence = "needs languages, the ones that rows should be in"
+        found.append(Conflict(("data.on_language", "data.languages"), sentence))
+    missing = [text for text in data.augment_templates if "{instruction}" not in text]
+    if missing:
+        sentence = "every one needs {instruction} in it, where the row's own instruction goes"
+        found.append(Conflict(("data.augment_templates",), sentence))
+    both = sorted(set(data.drop_rows) & set(data.keep_rows))
+    if both:
+        sentence = f"{both[0]} also stands in drop_rows; remove it from one of the two"
+        found.append(Conflict(("data.keep_rows", "data.drop_rows"), sentence))
     return found
 
 

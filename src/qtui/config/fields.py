@@ -139,6 +139,11 @@ def _type(kind: dict[str, Any]) -> str:
     if choices:
         return f"one of {', '.join(choices)}"
     if kind["type"] == "array":
-        items = _choices(kind["items"])
-        return f"a list with any of {', '.join(items)}" if items else "a list of texts"
+        items = kind["items"]
+        if ALLOWED in items:
+            return f"a list of {items[ALLOWED]}"
+        if items["type"] == "number":
+            return "a list of numbers"
+        choices = _choices(items)
+        return f"a list with any of {', '.join(choices)}" if choices else "a list of texts"
     return "text, not empty" if "minLength" in kind else _WORDS[kind["type"]]

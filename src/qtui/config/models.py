@@ -27,6 +27,28 @@ Device = Annotated[
     ),
 ]
 Text = Annotated[str, Field(min_length=1)]
+Column = Annotated[
+    str,
+    Field(
+        pattern=r"^(prompt|completion|input|system|messages|text|chosen|rejected|label|tools)=.+$",
+        json_schema_extra={ALLOWED: "role=column, such as prompt=question"},
+    ),
+]
+Language = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,8})?$",
+        json_schema_extra={ALLOWED: "language codes, such as en or zh"},
+    ),
+]
+RowKey = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9a-f]{16}$",
+        json_schema_extra={ALLOWED: "row keys of 16 hexadecimal digits"},
+    ),
+]
+Weight = Annotated[float, Field(gt=0)]
 Method = Literal["qlora", "lora", "full"]
 
 
@@ -112,13 +134,38 @@ class DataConfig(Section):
     """What the model learns from."""
 
     input_path: Text | list[Text] = "builtin:camara"
-    """File, folder, list of files, hub data set id or `builtin:camara`."""
+    """File, folder, pattern such as `data/**/*.pdf`, list of these, hub data set id or
+    `builtin:camara`."""
 
-    input_type: Literal["auto", "json", "jsonl", "dataset"] = "auto"
-    """How input_path is read. dataset: through the datasets library (hub id or saved folder)."""
+    input_type: Literal[
+        "auto",
+        "json",
+        "jsonl",
+        "csv",
+        "tsv",
+        "parquet",
+        "pdf",
+        "docx",
+        "html",
+        "md",
+        "txt",
+        "dataset",
+    ] = "auto"
+    """How input_path is read. auto: each file by its content and its name. dataset: through the
+    datasets library (hub id or saved folder)."""
 
-    row_format: Literal["auto", "messages", "alpaca", "sharegpt"] = "auto"
+    row_format: Literal["auto", "messages", "alpaca", "sharegpt", "text", "preference", "kto"] = (
+        "auto"
+    )
     """Shape of a row; auto recognises each row by its keys."""
+
+    columns: list[Column] = []
+    """Which column holds what, where keys are not recognised: a list of role=column with the roles
+    prompt, completion, input, system, messages, text, chosen, rejected, label and tools."""
+
+    preference_rows: Literal["refuse", "chosen", "keep"] = "refuse"
+    """Rows with a better and a worse answer. refuse: they are errors. chosen: learn from the better
+    answer. keep: prepare them as pairs, for preference training."""
 
     split: Text = "train"
     """Split of a hub data set to train on."""
@@ -132,20 +179,138 @@ class DataConfig(Section):
     validation_split: float = Field(default=0.05, ge=0, lt=1)
     """Share of rows held out for evaluation when there is no validation_path. 0: no evaluation."""
 
+    test_path: Text | None = None
+    """File that is kept for the evaluation after training; none takes test_split."""
+
+    test_split: float = Field(default=0.0, ge=0, lt=1)
+    """Share of rows kept for the evaluation after training when there is no test_path."""
+
+    split_by: Literal["auto", "row", "document", "group"] = "auto"
+    """What never stands on two sides of a split: equal rows, pieces of one document, or rows with
+    the same value of group_by. auto: documents by document, other rows by row."""
+
+    group_by: Text | None = None
+    """Column whose value says which rows belong together, for split_by: group."""
+
     max_samples: int | None = Field(default=None, ge=1)
     """Use only this many rows, the first ones; none uses all."""
 
+    weights: list[Weight] = []
+    """Mix the entries of input_path in these proportions, one number each; rows of the too large
+    ones are left out at random. Empty: all rows of all."""
+
+    max_rows_per_source: int | None = Field(default=None, ge=1)
+    """Use at most this many rows of each entry of input_path, chosen at random; none: all."""
+
     max_bad_rows: float = Field(default=0.02, ge=0, le=1)
     """Share of unreadable rows above which the run refuses to start."""
+
+    splitter: Literal["recursive", "character", "token"] = "recursive"
+    """How documents are cut into rows: at paragraphs, then sentences, then words (recursive), at
+    blank lines only (character), or by the tokens of the model (token)."""
+
+    chunk_size: int = Field(default=2000, ge=20)
+    """Longest piece of a document: in characters, or in tokens with splitter: token."""
+
+    chunk_overlap: int = Field(default=200, ge=0)
+    """How much of a piece is repeated at the start of the next one."""
+
+    document_seconds: float = Field(default=120.0, gt=0)
+    """Longest that reading one document may take; one that takes longer is left out and named."""
+
+    document_memory_mb: int = Field(default=1024, ge=256)
+    """Memory that reading one document may take, in MiB. One that wants more is left out and
+    named."""
+
+    normalize_unicode: Literal["none", "NFC", "NFKC"] = "NFC"
+    """Write equal characters as equal bytes. NFKC also folds ligatures and full-width forms."""
+
+    normalize_whitespace: bool = True
+    """Trim the ends of texts and lines, unify line ends, and keep at most two line breaks in a row;
+    text in code fences keeps its indentation and blank lines."""
+
+    remove_boilerplate: bool = True
+    """Remove what repeats on the pages of a document (headers, footers, page numbers), and join
+    words that were hyphenated at line ends."""
+
+    on_duplicate: Literal["keep", "drop", "fail"] = "drop"
+    """Rows that say the same as an earlier one, but for white space."""
+
+    on_near_duplicate: Literal["keep", "drop", "fail"] = "keep"
+    """Rows that differ from an earlier one in few words."""
+
+    near_duplicate_threshold: float = Field(default=0.8, ge=0.3, le=1)
+    """Jaccard similarity of three-word pieces from which two rows are near duplicates."""
+
+    on_pii: Literal["keep", "mask", "drop", "fail"] = "keep"
+    """Rows with personal data or secrets. mask: each becomes a placeholder such as [EMAIL]."""
+
+    pii_kinds: list[Literal["email", "phone", "card", "iban", "ssn", "ip", "secret"]] = [
+        "email",
+        "phone",
+        "card",
+        "iban",
+        "ssn",
+        "ip",
+        "secret",
+    ]
+    """What counts as personal data; secret: keys and tokens."""
+
+    languages: list[Language] = []
+    """Languages that rows should be in, as ISO 639 codes such as en, de, zh; empty: any."""
+
+    on_language: Literal["keep", "drop", "fail"] = "keep"
+    """Rows in another language than `languages` says."""
+
+    on_role_order: Literal["keep", "drop", "fail"] = "keep"
+    """Conversations whose turns do not alternate, or begin with an answer."""
+
+    on_repetition: Literal["keep", "drop", "fail"] = "keep"
+    """Rows in which the same words repeat over and over."""
+
+    on_mojibake: Literal["keep", "fix", "drop", "fail"] = "keep"
+    """Rows with text that was decoded wrongly, such as cafÃ© for café. fix: repair it."""
+
+    on_control_characters: Literal["keep", "remove", "drop", "fail"] = "remove"
+    """Rows with invisible control characters."""
+
+    on_truncated_answer: Literal["keep", "drop", "fail"] = "keep"
+    """Rows whose answer stops in the middle of a sentence or a code block."""
+
+    on_overlong: Literal["cut", "drop", "fail"] = "cut"
+    """Rows longer than max_seq_length."""
+
+    on_leakage: Literal["keep", "drop", "fail"] = "drop"
+    """Training rows that also stand among the held-out rows, or nearly so."""
+
+    drop_rows: list[RowKey] = []
+    """Rows to leave out, by the key that the Data screen shows."""
+
+    keep_rows: list[RowKey] = []
+    """Rows to keep whatever the settings on findings say, by the key that the Data screen shows."""
 
     system_prompt: str | None = None
     """Put before every conversation that has no system message of its own."""
 
     chat_template: Text | None = None
-    """Jinja file to use instead of the model's own chat template."""
+    """Instead of the model's own chat template: alpaca, chatml, or a Jinja file."""
+
+    augment_share: float = Field(default=0.0, ge=0, le=0.9)
+    """Share of the training rows that may be variations: copies of a row with its instruction said
+    differently. 0: none."""
+
+    augment_templates: list[Text] = []
+    """How an instruction is said differently, each with {instruction} in it; empty: a built-in
+    list."""
 
     output_path: Text | None = None
-    """Folder that also receives the prepared rows as JSONL; the run folder always has them."""
+    """Folder that also receives the prepared rows as files; the run folder always has them."""
+
+    output_format: Literal["jsonl", "parquet"] = "jsonl"
+    """Form of the files in output_path."""
+
+    dataset_num_proc: int | None = Field(default=None, ge=1, le=64)
+    """Processes that prepare the rows; none: one for each core, at most 8."""
 
 
 class TrainingConfig(Section):

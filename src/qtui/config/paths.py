@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 ALWAYS_PATHS = ("data.chat_template", "data.output_path", "training.output_dir")
-MAYBE_HUB = ("data.input_path", "data.validation_path")
+MAYBE_HUB = ("data.input_path", "data.validation_path", "data.test_path")
+TEMPLATES = ("alpaca", "chatml")
+"""Values of `data.chat_template` that name a template of qtui's own, not a file."""
 
 _EXPLICIT = re.compile(r"\.{0,2}/|~|\.{1,2}$")
 _ELSEWHERE = re.compile(r"builtin:|[a-z0-9+]+://")
@@ -39,7 +41,7 @@ def absolute(values: Mapping[str, Any], folder_of: Callable[[str], Path]) -> dic
     found: dict[str, Any] = {
         key: _absolute(values[key], folder_of(key))
         for key in ALWAYS_PATHS
-        if values[key] is not None
+        if values[key] is not None and values[key] not in TEMPLATES
     }
     found["model.model_name"] = _model(values["model.model_name"], folder_of("model.model_name"))
     kind = values["data.input_type"]
@@ -64,7 +66,7 @@ def _model(name: str, folder: Path) -> str:
 def _data(name: str, input_type: str, folder: Path) -> str:
     if _ELSEWHERE.match(name):
         return name
-    if _EXPLICIT.match(name) or input_type in ("json", "jsonl"):
+    if _EXPLICIT.match(name) or input_type not in ("auto", "dataset"):
         return _absolute(name, folder)
     is_hub_id = _HUB_ID.fullmatch(name) and not _DATA_FILE.search(name)
     if is_hub_id and not os.path.exists(folder / name):  # noqa: PTH110

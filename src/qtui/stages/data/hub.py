@@ -13,7 +13,7 @@ from typing import Any
 
 from qtui.config.models import DataConfig
 from qtui.errors import InputError, NotFoundError, QtuiError
-from qtui.stages.data.json_records import Record
+from qtui.stages.data.rows import Record
 from qtui.stages.data.sources import Source
 from qtui.terminal import clean_line
 

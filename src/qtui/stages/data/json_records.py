@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from qtui.errors import InputError
-from qtui.stages.data.rows import Findings
+from qtui.stages.data.rows import Findings, Record
 from qtui.terminal import clean_line
 
 MAX_LINE_BYTES = 64 * 2**20
@@ -42,14 +42,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89abAB]")
 _NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)")
 _SPACE = re.compile(r"\s*")
-
-
-@dataclass(slots=True)
-class Record:
-    """One JSON value and the line (from 1) on which it starts."""
-
-    value: Any
-    line: int
 
 
 @dataclass

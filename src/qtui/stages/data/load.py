@@ -19,7 +19,7 @@ from qtui.config.models import DataConfig
 from qtui.errors import InputError, StoppedError
 from qtui.stages.data import hub, json_records
 from qtui.stages.data.render import NO_MASK
-from qtui.stages.data.rows import Findings, Row
+from qtui.stages.data.rows import Findings, Record, Row
 from qtui.stages.data.shapes import ShapeError, conversation
 from qtui.stages.data.sources import Source, locate
 from qtui.stages.data.split import hold_out, remove_shared
@@ -131,18 +131,15 @@ def _unreadable(findings: Findings, before: dict[str, int]) -> int:
     return sum(findings.counts[kind] - before.get(kind, 0) for kind in _LOST)
 
 
-def _records(
-    source: Source, config: DataConfig, findings: Findings
-) -> Iterator[json_records.Record]:
+def _records(source: Source, config: DataConfig, findings: Findings) -> Iterator[Record]:
     if source.kind == "dataset":
         return hub.read(source, config)
     assert source.path is not None
+    assert source.kind in ("auto", "json", "jsonl")
     return json_records.read(source.path, source.kind, findings)
 
 
-def _row(
-    record: json_records.Record, name: str, config: DataConfig, findings: Findings
-) -> Row | None:
+def _row(record: Record, name: str, config: DataConfig, findings: Findings) -> Row | None:
     try:
         messages, tools = conversation(record.value, config.row_format)
     except ShapeError as error:

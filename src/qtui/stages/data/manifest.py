@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from qtui.config.models import FineTuneConfig
+from qtui.runs.dataset import Finding
 from qtui.stages.data.measure import Report
-from qtui.stages.data.rows import Finding
 from qtui.stages.data.sources import Source, fingerprint_of
 from qtui.terminal import clean_line
 

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from qtui.errors import InputError
-from qtui.stages.data.rows import Finding
+from qtui.runs.dataset import Finding
 from qtui.stages.data.tokenise import Tokens
 
 SHOWN_FINDINGS = 20

@@ -11,31 +11,57 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
-
+from qtui.runs.dataset import Finding, Level
 from qtui.terminal import clean_line
 
-Level = Literal["error", "warning", "note"]
 Message = dict[str, Any]
 KEPT_OF_A_KIND = 20
 MESSAGE_WIDTH = 400
 
 
+@dataclass(slots=True)
+class Record:
+    """One value as it was read, and where it starts.
+
+    `line` is its line (or number) in the file, from 1. For a piece of a document `value` is
+    {"text": …}, `page` its page from 1 (0: the file has none), `chunk` the number of the piece from
+    1, and `headings` the headings that it stands under, the outermost first.
+    """
+
+    value: Any
+    line: int
+    page: int = 0
+    chunk: int = 0
+    headings: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One conversation.
+    """One row that can be learnt from: a conversation, a plain text, or a preference.
 
     `messages` are {"role", "content"} with role system, user, assistant or tool and content
     text; an assistant's may also hold `tool_calls` and `reasoning_content`. `source` and `line`
     (from 1) say where it was read; `tools` are JSON schemas offered to the model.
+
+    `text` is a plain text, learnt as a whole without a chat template; `messages` is then empty.
+    `rejected` are the messages of the worse answer of a preference pair, in place of those that
+    follow the last one that both share; `label` is the thumb (up: True) of a KTO row.
+    `page`, `chunk` and `headings` are as in `Record`, `group` the value of `data.group_by`.
     """
 
     messages: tuple[Message, ...]
     source: str
     line: int
     tools: tuple[dict[str, Any], ...] | None = None
+    text: str | None = None
+    rejected: tuple[Message, ...] | None = None
+    label: bool | None = None
+    page: int = 0
+    chunk: int = 0
+    headings: tuple[str, ...] = ()
+    group: str = ""
 
     def key(self) -> bytes:
         """Hash of what is said (white space folded): equal for two copies of a conversation."""
@@ -49,25 +75,6 @@ class Row:
         ]
         text = json.dumps([said, self.tools] if self.tools else said, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing worth knowing about the data. error: the row (or file) is not used."""
-
-    level: Level
-    kind: str
-    message: str
-    source: str = ""
-    line: int = 0
-
-    def where(self) -> str:
-        """`file:line`, as far as known; safe to show."""
-        place = clean_line(self.source)
-        return f"{place}:{self.line}" if self.line else place
-
-    def __str__(self) -> str:
-        where = self.where()
-        return f"{where}: {self.message}" if where else self.message
 
 
 @dataclass

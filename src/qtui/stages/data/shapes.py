@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from qtui.stages.data.rows import Message
 
-RowFormat = Literal["auto", "messages", "alpaca", "sharegpt"]
+RowFormat = Literal["auto", "messages", "alpaca", "sharegpt", "text", "preference", "kto"]
 Tools = tuple[dict[str, Any], ...] | None
 
 _USER = ("user", "human", "prompter", "question", "student")

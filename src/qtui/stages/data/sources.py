@@ -29,12 +29,28 @@ _REGISTRIES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 
 
+Kind = Literal[
+    "auto",
+    "json",
+    "jsonl",
+    "csv",
+    "tsv",
+    "parquet",
+    "pdf",
+    "docx",
+    "html",
+    "md",
+    "txt",
+    "dataset",
+]
+
+
 @dataclass(frozen=True)
 class Source:
     """One thing to read rows from. `name` is what findings call it; `path` is None for the hub."""
 
     name: str
-    kind: Literal["auto", "json", "jsonl", "dataset"]
+    kind: Kind
     path: Path | None = None
     split: str = "train"
 
