@@ -45,14 +45,23 @@ Kind = Literal[
 ]
 
 
+Compression = Literal["", "gz", "zst"]
+
+
 @dataclass(frozen=True)
 class Source:
-    """One thing to read rows from. `name` is what findings call it; `path` is None for the hub."""
+    """One thing to read rows from. `name` is what findings call it; `path` is None for the hub.
+
+    `entry` is the number of the entry of `input_path` that it came from, from 0. `compression` is
+    how the file's bytes are packed; `kind` is then that of what is inside.
+    """
 
     name: str
     kind: Kind
     path: Path | None = None
     split: str = "train"
+    entry: int = 0
+    compression: Compression = ""
 
 
 def fingerprint_of(path: Path) -> str:
