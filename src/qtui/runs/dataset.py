@@ -8,22 +8,26 @@ each whole or not at all, and `manifest.json` last.
     tokens.msgpack what the model sees of each row that is used, one `StoredTokens` each
     findings.jsonl what is worth knowing, one `Finding` a line, with the row's number
     parts.bin      one byte a row: a `Part`
-    *.index        where each record of the file of that name begins (u64 little endian), and
-                   behind the last one the size of the file
+    *.index        where each record of the file of that name ends (u64 little endian), with a 0
+                   in front
 """
 
 from __future__ import annotations
 
-import mmap
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing
 from enum import IntEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
 from qtui.errors import CorruptError, NotFoundError
+from qtui.runs.records import Records as Records
+from qtui.runs.records import opened as opened_file
 from qtui.terminal import clean_line
 
 ROWS = "rows.jsonl"
@@ -36,7 +40,8 @@ BATCH = "batch.json"
 Level = Literal["error", "warning", "note"]
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-_OFFSET = struct.Struct("<Q")
+_BLOCK = 1 << 20
+_TOGETHER = 2000
 
 
 class Part(IntEnum):
@@ -143,42 +148,39 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{where}: {self.message}" if where else self.message
 
 
-class _Records:
-    """The records of one file by number, mapped into memory and read where they lie."""
+class BatchRow(msgspec.Struct, frozen=True):
+    """Tokens [start, end) of a sequence are those of row `row` (from 0), from its first one on."""
 
-    def __init__(self, path: Path) -> None:
-        index = path.with_name(f"{path.name}.index")
-        self._path = path
-        self._index = _mapped(index)
-        self._data = _mapped(path)
-        if len(self._index) % _OFFSET.size:
-            raise CorruptError(f"{clean_line(str(index))} is damaged", remedy="prepare it again")
-        self.count = max(len(self._index) // _OFFSET.size - 1, 0)
-
-    def __getitem__(self, number: int) -> bytes:
-        if not 0 <= number < self.count:
-            raise IndexError(number)
-        start, end = struct.unpack_from("<QQ", self._index, number * _OFFSET.size)
-        return bytes(self._data[start:end])
-
-    def close(self) -> None:
-        for each in (self._index, self._data):
-            if isinstance(each, mmap.mmap):
-                each.close()
+    row: int
+    start: int
+    end: int
 
 
-def _mapped(path: Path) -> mmap.mmap | bytes:
-    try:
-        with path.open("rb") as file:
-            try:
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError:  # an empty file cannot be mapped
-                return b""
-    except FileNotFoundError as error:
-        raise NotFoundError(
-            f"{clean_line(str(path))} does not exist: nothing was prepared here",
-            remedy="qtui prepare-data RUN_FILE",
-        ) from error
+class Batch(msgspec.Struct, frozen=True):
+    """The first batch as the model gets it; a list for each of its sequences.
+
+    `length` is the number of tokens of a sequence. `labels` are -100 where nothing is learnt.
+    `position_ids` is None where the model counts by itself.
+    """
+
+    kind: Literal["packed", "padding_free", "padded"]
+    rows: list[list[BatchRow]]
+    length: int
+    input_ids: list[list[int]]
+    labels: list[list[int]]
+    position_ids: list[list[int]] | None = None
+
+    def __post_init__(self) -> None:
+        counts = {len(self.rows), len(self.input_ids), len(self.labels)}
+        counts |= {len(self.position_ids)} if self.position_ids is not None else set()
+        if len(counts) > 1:
+            raise ValueError("its sequences are not as many everywhere")
+        each = (*self.input_ids, *self.labels, *(self.position_ids or ()))
+        if any(len(sequence) != self.length for sequence in each):
+            raise ValueError("its sequences are not all as long as it says")
+        for row in (row for sequence in self.rows for row in sequence):
+            if not 0 <= row.start <= row.end <= self.length:
+                raise ValueError(f"a row from token {row.start} to {row.end} is not within it")
 
 
 class Dataset:
@@ -195,15 +197,24 @@ class Dataset:
                 f"{clean_line(str(folder))} holds no prepared data",
                 remedy="qtui prepare-data RUN_FILE",
             )
-        self.report: dict[str, Any] = _json(folder / REPORT)
-        self._rows = _Records(folder / ROWS)
-        self._tokens = _Records(folder / TOKENS)
-        self._findings = _Records(folder / FINDINGS)
-        self.parts = _mapped(folder / PARTS)
-        """One byte a row, see `Part`."""
-        if len(self.parts) != self._rows.count:
+        self.report: dict[str, Any] = _json(folder / REPORT, dict[str, Any])
+        with ExitStack() as opened:
+            self._rows = opened.enter_context(closing(Records(folder / ROWS)))
+            self._tokens = opened.enter_context(closing(Records(folder / TOKENS)))
+            self._findings = opened.enter_context(closing(Records(folder / FINDINGS)))
+            self._parts = opened.enter_context(opened_file(folder / PARTS))
+            self._check()
+            self._files = opened.pop_all()
+
+    def _check(self) -> None:
+        for records in (self._rows, self._tokens, self._findings):
+            if records.count or records.size:
+                records.check()
+        counts = (self._rows.count, self._tokens.count, os.fstat(self._parts.fileno()).st_size)
+        if len(set(counts)) > 1:
             raise CorruptError(
-                f"{clean_line(str(folder))}: {len(self.parts)} parts for {self._rows.count} rows",
+                f"{clean_line(str(self.folder))}: {counts[0]:,} rows, tokens of {counts[1]:,} "
+                f"and parts of {counts[2]:,} do not belong together",
                 remedy="prepare the data again",
             )
 
@@ -215,10 +226,7 @@ class Dataset:
 
     def close(self) -> None:
         """Let go of the files."""
-        for records in (self._rows, self._tokens, self._findings):
-            records.close()
-        if isinstance(self.parts, mmap.mmap):
-            self.parts.close()
+        self._files.close()
 
     def __len__(self) -> int:
         """All rows that were read, used or not."""
@@ -228,24 +236,65 @@ class Dataset:
         """Row `number` (from 0); IndexError where there is none."""
         return _decode(_row_decoder, self._rows[number], self.folder / ROWS)
 
+    @cached_property
+    def parts(self) -> bytes:
+        """All of them, one byte a row: for who goes through all rows. See `part` for one."""
+        return self._some_parts(0, len(self))
+
     def part(self, number: int) -> Part:
-        """What became of row `number`."""
-        return Part(self.parts[number])
+        """What became of row `number`; IndexError where there is none."""
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        found = self._some_parts(number, 1)[0]
+        try:
+            return Part(found)
+        except ValueError as error:
+            raise CorruptError(
+                f"{clean_line(str(self.folder / PARTS))} holds {found}, which this version of "
+                "qtui does not know",
+                remedy="update qtui, or prepare the data again",
+            ) from error
+
+    def _some_parts(self, first: int, count: int) -> bytes:
+        try:
+            found = os.pread(self._parts.fileno(), count, first)
+        except (OSError, ValueError) as error:
+            raise CorruptError(
+                f"{clean_line(str(self.folder / PARTS))} cannot be read: {error}"
+            ) from error
+        if len(found) != count:
+            raise CorruptError(
+                f"{clean_line(str(self.folder / PARTS))} is damaged: it ends too early",
+                remedy="prepare the data again",
+            )
+        return found
 
     def tokens(self, number: int) -> StoredTokens | None:
         """What the model sees of row `number`; None for a row that is not used."""
         frame = self._tokens[number]
         return _decode(_tokens_decoder, frame, self.folder / TOKENS) if frame else None
 
-    def next_of(self, part: Part, after: int) -> int | None:
-        """The first row of `part` behind row `after` (-1: from the start); None: there is none."""
-        found = self.parts.find(bytes([part]), after + 1)
-        return found if found >= 0 else None
+    def next_of(self, part: Part | Collection[Part], after: int) -> int | None:
+        """The first row of `part` (or one of them) behind row `after` (-1: from the start); None:
+        there is none."""
+        wanted = _wanted(part)
+        for first in range(max(after + 1, 0), len(self), _BLOCK):
+            block = self._some_parts(first, min(_BLOCK, len(self) - first))
+            found = [at for each in wanted if (at := block.find(each)) >= 0]
+            if found:
+                return first + min(found)
+        return None
 
-    def previous_of(self, part: Part, before: int) -> int | None:
-        """The last row of `part` in front of row `before`; None: there is none."""
-        found = self.parts.rfind(bytes([part]), 0, max(before, 0))
-        return found if found >= 0 else None
+    def previous_of(self, part: Part | Collection[Part], before: int) -> int | None:
+        """The last row of `part` (or one of them) in front of row `before`; None: there is none."""
+        wanted = _wanted(part)
+        for end in range(min(max(before, 0), len(self)), 0, -_BLOCK):
+            first = max(end - _BLOCK, 0)
+            block = self._some_parts(first, end - first)
+            found = max(block.rfind(each) for each in wanted)
+            if found >= 0:
+                return first + found
+        return None
 
     @property
     def finding_count(self) -> int:
@@ -256,14 +305,21 @@ class Dataset:
         """Finding `number` (from 0), in the order in which they were found."""
         return _decode(_finding_decoder, self._findings[number], self.folder / FINDINGS)
 
-    def findings(self) -> Iterator[Finding]:
-        """All findings that are kept."""
-        return (self.finding(number) for number in range(self.finding_count))
+    def findings(self, first: int = 0, count: int | None = None) -> Iterator[Finding]:
+        """The findings that are kept, from `first` on and at most `count`; read in large pieces."""
+        last = self.finding_count if count is None else min(first + count, self.finding_count)
+        for at in range(first, last, _TOGETHER):
+            for frame in self._findings.span(at, min(_TOGETHER, last - at)):
+                yield _decode(_finding_decoder, frame, self.folder / FINDINGS)
 
-    def batch(self) -> dict[str, Any] | None:
+    def batch(self) -> Batch | None:
         """The first batch as the model gets it, where training was set up that far."""
         path = self.folder / BATCH
-        return _json(path) if path.is_file() else None
+        return _json(path, Batch) if path.is_file() else None
+
+
+def _wanted(part: Part | Collection[Part]) -> list[bytes]:
+    return [bytes([each]) for each in ([part] if isinstance(part, Part) else part)]
 
 
 class _Decoder(Protocol[T_co]):
@@ -278,18 +334,20 @@ _tokens_decoder = msgspec.msgpack.Decoder(StoredTokens)
 def _decode(decoder: _Decoder[T], record: bytes, path: Path) -> T:
     try:
         return decoder.decode(record)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError(
             f"{clean_line(str(path))} is damaged: {clean_line(str(error), 200)}",
             remedy="prepare the data again",
         ) from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path, kind: type[T]) -> T:
     try:
-        found: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError as error:
         raise NotFoundError(f"{clean_line(str(path))} does not exist") from error
-    except msgspec.MsgspecError as error:
-        raise CorruptError(f"{clean_line(str(path))} is damaged") from error
-    return found
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptError(
+            f"{clean_line(str(path))} is damaged: {clean_line(str(error), 200)}",
+            remedy="prepare the data again",
+        ) from error
