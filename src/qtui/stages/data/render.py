@@ -233,7 +233,7 @@ def _closed(template: ChatTemplate, text: str, spans: list[tuple[int, int]]) -> 
         return Rendered(text, tuple(spans))
     specials = _special_pattern(template.special_tokens)
     eos = template.variables.get("eos_token")
-    stops = {token for token in template.special_tokens if token in _STOPS or token == eos}
+    stops = _stops(template.special_tokens, eos)
     closed: list[tuple[int, int]] = []
     for start, end in spans:
         if start >= end:
@@ -248,7 +248,7 @@ def _closed(template: ChatTemplate, text: str, spans: list[tuple[int, int]]) -> 
 
 
 def _stop(
-    text: str, start: int, end: int, specials: re.Pattern[str] | None, stops: set[str]
+    text: str, start: int, end: int, specials: re.Pattern[str] | None, stops: frozenset[str]
 ) -> int | None:
     """Where the turn that holds text[start:end] ends, its end token included; None: it has none."""
     if specials is None:
@@ -268,6 +268,11 @@ def _stop(
         return None
     only_ends = not specials.sub("", text[tail:]).strip()
     return following.end() if following.group() in stops or only_ends else None
+
+
+@lru_cache(maxsize=8)
+def _stops(tokens: tuple[str, ...], eos: str | None) -> frozenset[str]:
+    return frozenset(token for token in tokens if token in _STOPS or token == eos)
 
 
 @lru_cache(maxsize=8)

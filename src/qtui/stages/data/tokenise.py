@@ -9,13 +9,18 @@ space. Rows of which no trained token is left within `max_seq_length` are report
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from qtui.errors import InputError
 from qtui.stages.data.render import Rendered
+
+if TYPE_CHECKING:
+    from qtui.stages.data.spelling import Borders
 
 IGNORED = -100
 _PARALLELISM = "TOKENIZERS_PARALLELISM"
@@ -23,12 +28,19 @@ _PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One row for the trainer. `length` is before cutting, `trained` the labels that are used."""
+    """One row for the trainer. `length` is before cutting, `trained` the labels that are used.
 
-    input_ids: list[int]
-    labels: list[int]
+    `all_ids` are the ids before cutting and `ends` the character of the text behind each of them,
+    both as u32 little endian (see `runs.dataset.StoredTokens`); `ends` is empty for a tokenizer
+    that does not know.
+    """
+
+    input_ids: Sequence[int]
+    labels: Sequence[int]
     length: int
     trained: int
+    all_ids: bytes = b""
+    ends: bytes = b""
 
 
 def tokenise(
@@ -45,32 +57,122 @@ def tokenise(
             "so the answers cannot be told apart",
             remedy="Set training.assistant_only_loss: false.",
         )
+    if not rendered:
+        return []
     texts = [one.text for one in rendered]
+    bos = tokenizer.bos_token_id
+    return [
+        _row(one, ids, borders, bos, max_seq_length, mask)
+        for one, (ids, borders) in zip(rendered, _encoded(tokenizer, texts), strict=True)
+    ]
+
+
+def _row(
+    rendered: Rendered,
+    whole: array[int],
+    borders: Borders | None,
+    bos: int | None,
+    max_seq_length: int,
+    mask: bool,
+) -> Tokens:
+    import numpy as np
+
+    labels = _labels(rendered, whole, borders) if mask and borders else whole[:]
+    ends = b"" if borders is None else borders[1].astype("<u4").tobytes()
+    if bos is not None and whole[:2] == array("i", [bos, bos]):
+        whole, labels, ends = whole[1:], labels[1:], ends[4:]
+    length = len(whole)
+    labels = labels[:max_seq_length]
+    # The first label is never used: the model predicts each token from those before it.
+    trained = int(np.count_nonzero(np.frombuffer(labels, dtype=np.int32)[1:] != IGNORED))
+    all_ids = np.frombuffer(whole, dtype=np.int32).astype("<u4").tobytes()
+    return Tokens(whole[:max_seq_length], labels, length, trained, all_ids, ends)
+
+
+def _labels(rendered: Rendered, ids: array[int], borders: Borders) -> array[int]:
+    import numpy as np
+
+    starts, ends = borders
+    labels = array("i", [IGNORED]) * len(ids)
+    learnt = np.zeros(len(ids), dtype=np.bool_)
+    for start, end in rendered.spans:
+        touched = (ends > start) & (starts < end)
+        whole = touched & (starts >= start) & (ends <= end)
+        learnt |= whole
+        for at in np.flatnonzero(touched ^ whole).tolist():
+            first, last = int(starts[at]), int(ends[at])
+            outside = rendered.text[first:start] + rendered.text[end:last]
+            learnt[at] |= outside.isspace()
+    shown = np.frombuffer(labels, dtype=np.int32)
+    np.copyto(shown, np.frombuffer(ids, dtype=np.int32), where=learnt)
+    return labels
+
+
+# ---- the tokenizer ------------------------------------------------------------------------------
+
+
+def _encoded(tokenizer: Any, texts: list[str]) -> Iterator[tuple[array[int], Borders | None]]:
+    """The ids of each text, and where each token begins and ends in it, as far as known.
+
+    The ids are those of `tokenizer(texts, add_special_tokens=False)`, without its overhead.
+    """
+    from qtui.stages.data.spelling import spelling_of
+
+    if not _is_plain(tokenizer):
+        yield from _called(tokenizer, texts)
+        return
+    backend = tokenizer.backend_tokenizer
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
+    if backend.encode_special_tokens != tokenizer.split_special_tokens:
+        backend.encode_special_tokens = tokenizer.split_special_tokens
+    spelling = spelling_of(tokenizer)
+    spelt = spelling.helps
+    encode = backend.encode_batch_fast if spelt else backend.encode_batch
+    with _all_cores():
+        encodings = encode(texts, add_special_tokens=False)
+    for text, encoding in zip(texts, encodings, strict=True):
+        ids = array("i", encoding.ids)
+        borders = spelling.borders(text, ids) if spelt else None
+        if borders is None:
+            with_offsets = backend.encode(text, add_special_tokens=False) if spelt else encoding
+            borders = _columns(with_offsets.offsets)
+        yield ids, borders
+
+
+def _is_plain(tokenizer: Any) -> bool:
+    """Whether `tokenizer(…)` is no more than a call of the tokenizers library."""
+    from transformers import PreTrainedTokenizerFast
+
+    return (
+        isinstance(tokenizer, PreTrainedTokenizerFast)
+        and type(tokenizer)._encode_plus is PreTrainedTokenizerFast._encode_plus
+        and type(tokenizer).__call__ is PreTrainedTokenizerFast.__call__
+    )
+
+
+def _called(tokenizer: Any, texts: list[str]) -> Iterator[tuple[array[int], Borders | None]]:
     with _all_cores():
         encoded = tokenizer(
             texts,
             add_special_tokens=False,
             return_attention_mask=False,
             return_token_type_ids=False,
-            return_offsets_mapping=mask,
+            return_offsets_mapping=tokenizer.is_fast,
             verbose=False,
         )
-    bos = tokenizer.bos_token_id
-    found = []
-    for index, one in enumerate(rendered):
-        ids = encoded["input_ids"][index]
-        offsets = encoded["offset_mapping"][index] if mask else None
-        labels = list(ids) if offsets is None else _labels(one, ids, offsets)
-        if bos is not None and ids[:2] == [bos, bos]:
-            ids, labels = ids[1:], labels[1:]
-        length = len(ids)
-        ids, labels = ids[:max_seq_length], labels[:max_seq_length]
-        # The first label is never used: the model predicts each token from those before it.
-        trained = len(labels) - labels.count(IGNORED)
-        if labels and labels[0] != IGNORED:
-            trained -= 1
-        found.append(Tokens(ids, labels, length, trained))
-    return found
+    offsets = encoded["offset_mapping"] if tokenizer.is_fast else [None] * len(texts)
+    for ids, pairs in zip(encoded["input_ids"], offsets, strict=True):
+        yield array("i", ids), None if pairs is None else _columns(pairs)
+
+
+def _columns(offsets: Sequence[tuple[int, int]]) -> Borders:
+    import numpy as np
+
+    flat = np.fromiter(chain.from_iterable(offsets), dtype=np.int64, count=2 * len(offsets))
+    return flat[::2], flat[1::2]
 
 
 @contextmanager
@@ -88,21 +190,3 @@ def _all_cores() -> Iterator[None]:
             del os.environ[_PARALLELISM]
         else:
             os.environ[_PARALLELISM] = before
-
-
-def _labels(rendered: Rendered, ids: list[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
-    labels = [IGNORED] * len(ids)
-    text = rendered.text
-    position = 0
-    count = len(ids)
-    for start, end in rendered.spans:
-        while position < count and offsets[position][1] <= start:
-            position += 1
-        while position < count and offsets[position][0] < end:
-            first, last = offsets[position]
-            outside = text[first:start] if first < start else ""
-            outside += text[end:last] if last > end else ""
-            if not outside or outside.isspace():
-                labels[position] = ids[position]
-            position += 1
-    return labels
