@@ -40,7 +40,9 @@ BATCH = "batch.json"
 Level = Literal["error", "warning", "note"]
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-_BLOCK = 1 << 20
+_BLOCK = 1 << 12
+_BLOCKS = 1 << 20
+"""Bytes of parts that are read at once: few where the next one is near, which is nearly always."""
 _TOGETHER = 2000
 
 
@@ -278,22 +280,26 @@ class Dataset:
         """The first row of `part` (or one of them) behind row `after` (-1: from the start); None:
         there is none."""
         wanted = _wanted(part)
-        for first in range(max(after + 1, 0), len(self), _BLOCK):
-            block = self._some_parts(first, min(_BLOCK, len(self) - first))
+        first, size = max(after + 1, 0), _BLOCK
+        while first < len(self):
+            block = self._some_parts(first, min(size, len(self) - first))
             found = [at for each in wanted if (at := block.find(each)) >= 0]
             if found:
                 return first + min(found)
+            first, size = first + len(block), min(size * 4, _BLOCKS)
         return None
 
     def previous_of(self, part: Part | Collection[Part], before: int) -> int | None:
         """The last row of `part` (or one of them) in front of row `before`; None: there is none."""
         wanted = _wanted(part)
-        for end in range(min(max(before, 0), len(self)), 0, -_BLOCK):
-            first = max(end - _BLOCK, 0)
+        end, size = min(before, len(self)), _BLOCK
+        while end > 0:
+            first = max(end - size, 0)
             block = self._some_parts(first, end - first)
-            found = max(block.rfind(each) for each in wanted)
+            found = max((block.rfind(each) for each in wanted), default=-1)
             if found >= 0:
                 return first + found
+            end, size = first, min(size * 4, _BLOCKS)
         return None
 
     @property
