@@ -169,7 +169,8 @@ def _replaced(text: str, key: Node, value: Node, keys: tuple[str, ...]) -> str:
         return text[:start] + scalar(list(keys)) + text[end:]
     if not isinstance(value, SequenceNode):  # nothing, or null
         colon = text.index(":", key.end_mark.index) + 1
-        return f"{text[:colon]} {scalar(list(keys))}{text[max(end, colon) :]}"
+        end = max(end, colon) if value.value else colon  # nothing is marked where the next thing is
+        return f"{text[:colon]} {scalar(list(keys))}{text[end:]}"
     items = {item.value: item for item in value.value if isinstance(item, ScalarNode)}
     gone = [item for name, item in items.items() if name not in keys]
     if not keys:
