@@ -7,7 +7,8 @@ folder, as in any command. `~` is the home folder. Paths in the resolved config 
 `model.model_name`, `data.input_path` and `data.validation_path` may also be a hub id, which looks
 like a path. What begins with `/`, `./`, `../` or `~` is a path. So is what exists (for a model: as
 a folder), because whoever has a folder of that name means it; `transformers` and `datasets` decide
-likewise. Whatever is left is a hub id, save data whose name ends as a data file does.
+likewise. Whatever is left is a hub id, save data whose name ends as a data file does, and patterns
+(`data/**/*.pdf`), which are made absolute and stay patterns.
 `builtin:NAME` and addresses (`hf://…`) are never paths.
 """
 
@@ -28,7 +29,8 @@ _EXPLICIT = re.compile(r"\.{0,2}/|~|\.{1,2}$")
 _ELSEWHERE = re.compile(r"builtin:|[a-z0-9+]+://")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _DATA_FILE = re.compile(
-    r"\.(jsonl?|ndjson|csv|tsv|parquet|arrow|txt|md|html?|pdf|docx|xlsx|ya?ml)(\.(gz|zst|bz2|xz))?$",
+    r"\.(jsonl?|ndjson|csv|tsv|tab|parquet|arrow|feather|txt|text|md|markdown|x?html?|pdf|docx|xlsx"
+    r"|log|ya?ml)(\.(gz|zst|bz2|xz))?$",
     re.IGNORECASE,
 )
 

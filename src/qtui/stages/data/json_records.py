@@ -1,9 +1,9 @@
-"""Reads JSON and JSON Lines files, whichever the suffix says, and survives what is broken in them.
+"""Reads JSON and JSON Lines files, whichever their content says, and survives what is broken.
 
-Yields every value that can be read with its line number; what cannot be read is a finding with
-its line, and reading goes on behind it. Lines are streamed; only a JSON document (one value over
-many lines) is held whole. Strict about what a row may mean: a line that is valid for a lenient
-parser but ambiguous (duplicate keys, NaN, several values) is said.
+Lines come as they stand, to be parsed wherever there is time (`parse_line`); the elements of a JSON
+array come one by one as records. What cannot be read is a finding with its line, and reading goes
+on behind it. All is streamed, from compressed files and other encodings too; only a JSON value that
+is neither line nor array is held whole.
 """
 
 from __future__ import annotations
@@ -13,129 +13,117 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
+
+import msgspec
 
 from qtui.errors import InputError
-from qtui.stages.data.rows import Findings, Record
+from qtui.stages.data.compressed import FindingSink, Nobody, is_damaged, told
+from qtui.stages.data.json_values import SPACE, SURROGATE, Oddities, checked, parse_line, values
+from qtui.stages.data.rows import Record
+from qtui.stages.data.sources import Source
+from qtui.stages.data.suffixes import Compression
+from qtui.stages.data.utf8 import opened_as_utf8
 from qtui.terminal import clean_line
 
+__all__ = ["Line", "items", "parse_line", "read"]
+
 MAX_LINE_BYTES = 64 * 2**20
-MAX_DOCUMENT_BYTES = 2**30
+MAX_DOCUMENT_BYTES = 256 * 2**20
 WRAPPERS = ("data", "rows", "train", "examples", "instances", "items", "records")
 
-_WIDE_BOMS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+Line = tuple[int, bytes]
+"""(number from 1, the line as it stands in the file)"""
+
 _OTHER_FORMATS = (
-    (b"\x1f\x8b", "a gzip file: unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file: unpack it first"),
+    (b"\x1f\x8b", "a gzip file: let its name end in .gz"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file: let its name end in .zst"),
     (b"PK\x03\x04", "a zip file: unpack it first"),
-    (b"PAR1", "a Parquet file: set data.input_type: dataset"),
-    (b"%PDF", "a PDF: only JSON and JSONL rows can be trained on"),
+    (b"PAR1", "a Parquet file: let its name end in .parquet"),
+    (b"%PDF", "a PDF: let its name end in .pdf"),
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89abAB]")
+_PIECE = 2**20
+_FEW_LINES = 20
+_WINDOW = 2**20
+_LONGEST_TOKEN = 12  # characters of a number, a literal or an escape that may be cut in two
+_FIRST_KEY = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"')
 _NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)")
-_SPACE = re.compile(r"\s*")
+_WRAPPER = re.compile(r"\s*\{\s*\"(?:%s)\"\s*:\s*\[\s*(?=[{\]])" % "|".join(WRAPPERS))  # noqa: UP031
 
 
-@dataclass
-class _Oddities:
-    """What the decoder met in the value it is reading."""
+def items(source: Source, findings: FindingSink) -> Iterator[Record | Line]:
+    """Yield what one file holds: lines to be parsed, or the records of a JSON document.
 
-    duplicate: str | None = None
-    constant: str | None = None
-
-    def pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            self.duplicate = next(key for key in keys if keys.count(key) > 1)
-        return found
-
-    def number(self, name: str) -> float:
-        self.constant = name
-        return float(name)
+    A file that cannot be read, or is something else, is a finding.
+    """
+    assert source.path is not None
+    kind = source.kind if source.kind in ("json", "jsonl") else "auto"
+    found = _items(source.path, kind, source.compression, source.name, findings)
+    return told(found, source.name, findings)
 
 
 def read(
-    path: Path, kind: Literal["auto", "json", "jsonl"], findings: Findings
+    path: Path, kind: Literal["auto", "json", "jsonl"], findings: FindingSink
 ) -> Iterator[Record]:
-    """Yield the records of one file; what is unreadable goes to `findings` as errors.
-
-    Raises InputError where the file as a whole is something else.
-    """
+    """Yield the records of one file; raises InputError where it is something else."""
     source = str(path)
+    for item in _items(path, kind, "", source, findings):
+        if isinstance(item, Record):
+            yield item
+        else:
+            yield from parse_line(item[1], item[0], source, findings)
+
+
+def _items(
+    path: Path, kind: str, compression: Compression, source: str, findings: FindingSink
+) -> Iterator[Record | Line]:
     before = path.stat()
-    with path.open("rb") as file:
-        stream: BinaryIO = file
-        head = file.read(4096)
-        for magic, what in _OTHER_FORMATS:
-            if head.startswith(magic):
-                raise InputError(f"{clean_line(source)} is {what}")
-        file.seek(0)
-        encoding = next((name for bom, name in _WIDE_BOMS if head.startswith(bom)), None)
-        if encoding is not None:
-            stream = _as_utf8(file, encoding, source, findings)
-        elif head.startswith(codecs.BOM_UTF8):
-            file.seek(len(codecs.BOM_UTF8))
-        elif b"\x00" in head:
-            raise InputError(f"{clean_line(source)} is a binary file, not JSON")
-        if not head.strip():
+    if not compression:
+        with path.open("rb") as file:
+            _refuse_other_formats(file.read(8), source)
+    with opened_as_utf8(path, compression, source, Nobody()) as stream:
+        first = _first_line(stream)
+        lines = kind == "jsonl" or (kind != "json" and _is_lines(first, stream))
+    with opened_as_utf8(path, compression, source, findings) as stream:
+        if not first:
             findings.add("error", "empty-file", "the file is empty", source)
-            return
-        start = stream.tell()
-        lines = kind == "jsonl" or (kind == "auto" and _is_lines(stream))
-        stream.seek(start)
-        yield from (
-            _lines(stream, source, findings) if lines else _document(stream, source, findings)
-        )
+            stream.read(1)  # says what else is wrong with it
+        elif lines:
+            yield from _lines(stream, source, findings)
+        else:
+            yield from _document(stream, source, findings)
     after = path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         findings.add("warning", "changed-while-read", "the file changed while it was read", source)
 
 
-def _as_utf8(file: BinaryIO, encoding: str, source: str, findings: Findings) -> BinaryIO:
-    raw = file.read(MAX_DOCUMENT_BYTES + 1)
-    _check_size(len(raw), source)
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{clean_line(source)} begins as {encoding.upper()} but byte {error.start} is not",
-            remedy="Save it as UTF-8.",
-        ) from error
-    findings.add("note", "encoding", f"read as {encoding.upper()}", source)
-    return io.BytesIO(text.encode("utf-8", "surrogatepass"))
+def _refuse_other_formats(head: bytes, source: str) -> None:
+    for magic, what in _OTHER_FORMATS:
+        if head.startswith(magic):
+            raise InputError(f"{clean_line(source)} is {what}")
 
 
-def _check_size(size: int, source: str) -> None:
-    if size > MAX_DOCUMENT_BYTES:
-        raise InputError(
-            f"{clean_line(source)} is one JSON document of more than "
-            f"{MAX_DOCUMENT_BYTES >> 20} MiB, which would have to be held in memory",
-            remedy="Write it as JSONL, one object a line: those are streamed.",
-        )
+# ---- lines --------------------------------------------------------------------------------------
 
 
-def _is_lines(stream: BinaryIO) -> bool:
+def _is_lines(first: bytes, stream: io.BufferedReader) -> bool:
     """Whether this is JSON Lines: told by the content of the first lines, not by the suffix."""
-    first = _first_line(stream)
-    second = _first_line(stream)
+    start = first.lstrip()
+    if len(first) >= MAX_LINE_BYTES:
+        head = start[:4096].decode("utf-8", "replace")
+        return not head.startswith("[") and _WRAPPER.match(head) is None
     if _is_whole(first):
-        return bool(second)
+        return any(piece.strip() for piece in iter(lambda: stream.readline(_PIECE), b""))
     # The first line is a broken row or the beginning of a document: rows follow, or they do not.
-    following = [second, *(_first_line(stream) for _ in range(20))]
-    whole = sum(line.lstrip()[:1] == b"{" and _is_whole(line) for line in following if line)
-    return not first.lstrip().startswith(b"[") and whole > 0
+    following = islice(iter(lambda: stream.readline(_PIECE), b""), _FEW_LINES)
+    return not start.startswith(b"[") and any(
+        line.lstrip()[:1] == b"{" and _is_whole(line) for line in following
+    )
 
 
-def _first_line(stream: BinaryIO) -> bytes:
+def _first_line(stream: io.BufferedReader) -> bytes:
     while line := stream.readline(MAX_LINE_BYTES):
         if line.strip():
             return line
@@ -143,116 +131,58 @@ def _first_line(stream: BinaryIO) -> bytes:
 
 
 def _is_whole(line: bytes) -> bool:
+    text = line.decode("utf-8", "replace")
     try:
-        json.loads(line.decode("utf-8", "replace"))
+        msgspec.json.decode(text)
     except (ValueError, RecursionError):
-        return False
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return False
     return True
 
 
-def _lines(stream: BinaryIO, source: str, findings: Findings) -> Iterator[Record]:
-    number = 0
-    while raw := stream.readline(MAX_LINE_BYTES):
-        number += 1
-        if len(raw) == MAX_LINE_BYTES and not raw.endswith(b"\n"):
-            while (more := stream.readline(2**20)) and not more.endswith(b"\n"):
-                pass
-            message = f"the line is longer than {MAX_LINE_BYTES >> 20} MiB"
-            findings.add("error", "long-line", message, source, number)
-            continue
-        if not raw.strip():
-            continue
-        try:
-            text = raw.decode().rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            findings.add("error", "invalid-utf8", _utf8_message(raw, error), source, number)
-            continue
-        values = list(_values(text, source, number, findings))
-        if len(values) > 1:
-            message = f"{len(values)} values on one line; each was read as a row"
-            findings.add("warning", "several-values", message, source, number)
-        yield from values
+def _lines(stream: io.BufferedReader, source: str, findings: FindingSink) -> Iterator[Line]:
+    for number, raw in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES), b""), start=1):
+        if not raw.endswith(b"\n"):
+            if len(raw) >= MAX_LINE_BYTES:
+                while (more := stream.readline(_PIECE)) and not more.endswith(b"\n"):
+                    pass
+                message = f"the line is longer than {MAX_LINE_BYTES >> 20} MiB"
+                findings.add("error", "long-line", message, source, number)
+                continue
+            if is_damaged(stream):
+                return  # the rest of a row that was cut off; its loss has been told
+        if raw.startswith(codecs.BOM_UTF8):  # files were put together
+            raw = raw[len(codecs.BOM_UTF8) :]
+        if not raw.isspace():
+            yield number, raw
 
 
-def _utf8_message(raw: bytes, error: UnicodeDecodeError) -> str:
-    byte = raw[error.start]
-    return f"not valid UTF-8: byte 0x{byte:02x} at column {error.start + 1}; save it as UTF-8"
+# ---- documents ----------------------------------------------------------------------------------
 
 
-def _values(text: str, source: str, line: int, findings: Findings) -> Iterator[Record]:
-    """All JSON values on one line; nothing, and a finding, if any part of it is broken."""
-    odd = _Oddities()
-    decoder = json.JSONDecoder(object_pairs_hook=odd.pairs, parse_constant=odd.number)
-    position = _SPACE.match(text).end()  # type: ignore[union-attr]
-    found: list[Record] = []
-    while position < len(text):
-        try:
-            value, end = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            message = f"not valid JSON: {error.msg} at column {error.colno}"
-            if found and text[position] == ",":
-                message += " (a comma after the row: one object a line, without commas)"
-            findings.add("error", "broken-json", message, source, line + error.lineno - 1)
-            return
-        except (RecursionError, ValueError) as error:  # nested too deep, or a number too long
-            findings.add("error", "broken-json", f"cannot be read: {error}", source, line)
-            return
-        found.append(Record(_checked(value, text[position:end], odd, source, line, findings), line))
-        position = _SPACE.match(text, end).end()  # type: ignore[union-attr]
-    yield from found
-
-
-def _checked(
-    value: Any, raw: str, odd: _Oddities, source: str, line: int, findings: Findings
-) -> Any:
-    """Report what is odd in a value; a lone surrogate (which is no character) is replaced."""
-    if odd.duplicate is not None:
-        message = f"the key {odd.duplicate!r} stands twice; the last one counts"
-        findings.add("warning", "duplicate-key", message, source, line)
-    if odd.constant is not None:
-        message = f"{odd.constant} is not JSON; it was read as a number"
-        findings.add("warning", "not-a-number", message, source, line)
-    odd.duplicate = odd.constant = None
-    if _SURROGATE_ESCAPE.search(raw):
-        value, replaced = _without_surrogates(value)
-        if replaced:
-            message = f"{replaced} half characters (lone surrogates) were replaced by U+FFFD"
-            findings.add("warning", "lone-surrogate", message, source, line)
-    return value
-
-
-def _without_surrogates(value: Any) -> tuple[Any, int]:
-    if isinstance(value, str):
-        return _SURROGATE.subn("\N{REPLACEMENT CHARACTER}", value)
-    if isinstance(value, list):
-        pairs = [_without_surrogates(item) for item in value]
-        return [item for item, _ in pairs], sum(count for _, count in pairs)
-    if isinstance(value, dict):
-        named = {key: _without_surrogates(item) for key, item in value.items()}
-        return {k: item for k, (item, _) in named.items()}, sum(n for _, n in named.values())
-    return value, 0
-
-
-def _document(stream: BinaryIO, source: str, findings: Findings) -> Iterator[Record]:
+def _document(stream: io.BufferedReader, source: str, findings: FindingSink) -> Iterator[Record]:
     """One JSON value: an array of rows, an object that holds such an array, or a single row."""
-    raw = stream.read(MAX_DOCUMENT_BYTES + 1)
-    _check_size(len(raw), source)
-    text = raw.decode("utf-8", "surrogateescape")
-    del raw
-    position = _SPACE.match(text).end()  # type: ignore[union-attr]
-    if text[position] == "[":
-        yield from _elements(text, position + 1, 1, source, findings)
+    text = _Text(stream)
+    text.skip_space()
+    wrapper = _WRAPPER.match(text.held)
+    if text.held[text.position : text.position + 1] == "[" or wrapper is not None:
+        text.position = text.position + 1 if wrapper is None else wrapper.end()
+        yield from _elements(text, source, findings)
         return
-    wrapper = re.compile(
-        r"\s*\{\s*\"(?:%s)\"\s*:\s*\[\s*(?=[{\]])" % "|".join(WRAPPERS)  # noqa: UP031
-    ).match(text)
-    if wrapper:
-        yield from _elements(text, wrapper.end(), 1, source, findings)
-        return
-    for record in _values(text, source, 1 + text.count("\n", 0, position), findings):
+    text.fill(MAX_DOCUMENT_BYTES + 1)
+    if not text.ended:
+        raise InputError(
+            f"{clean_line(source)} is one JSON document of more than "
+            f"{MAX_DOCUMENT_BYTES >> 20} MiB, which would have to be held in memory",
+            remedy="Write it as JSONL, one object a line: those are streamed.",
+        )
+    for record in values(text.held, source, text.line(), findings):
         held = _held_rows(record.value)
         if held is None:
-            yield from _clean_record(record, text, source, findings)
+            if not _tells_bad_bytes(record.line, text.held, source, findings):
+                yield record
         else:
             for row in held:
                 yield Record(row, record.line)
@@ -269,53 +199,131 @@ def _held_rows(value: Any) -> list[Any] | None:
     return None
 
 
-def _elements(
-    text: str, position: int, line: int, source: str, findings: Findings
-) -> Iterator[Record]:
-    """The elements of an array one by one; behind a broken one reading goes on."""
-    odd = _Oddities()
-    decoder = json.JSONDecoder(object_pairs_hook=odd.pairs, parse_constant=odd.number)
-    counted = 0
-    while True:
-        position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
-        line += text.count("\n", counted, position)
-        counted = position
-        if position >= len(text):
-            message = "the file ends inside the array: it was cut off; the rows before were read"
-            findings.add("error", "broken-json", message, source, line)
-            return
-        if text[position] == "]":
-            return
-        try:
-            value, end = decoder.raw_decode(text, position)
-            after = _SPACE.match(text, end).end()  # type: ignore[union-attr]
-            if text[after : after + 1] not in (",", "]"):
-                raise json.JSONDecodeError("Expecting ',' between rows", text, after)
-        except (ValueError, RecursionError) as error:
-            at = error.pos if isinstance(error, json.JSONDecodeError) else position
-            what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            bad_line = line + text.count("\n", counted, at)
-            following = _NEXT_OBJECT.search(text, at)
-            rest = "reading went on at the next row" if following else "nothing behind it was read"
-            findings.add("error", "broken-json", f"{what}; {rest}", source, bad_line)
-            odd.duplicate = odd.constant = None
-            if following is None:
-                return
-            position = following.end()
-            continue
-        raw = text[position:end]
-        value = _checked(value, raw, odd, source, line, findings)
-        yield from _clean_record(Record(value, line), raw, source, findings)
-        position = after + (text[after] == ",")
-
-
-def _clean_record(record: Record, raw: str, source: str, findings: Findings) -> Iterator[Record]:
-    """The record, unless bytes that are no UTF-8 stand in it (kept as surrogates until here)."""
-    bad = _SURROGATE.search(raw)
+def _tells_bad_bytes(line: int, raw: str, source: str, findings: FindingSink) -> bool:
+    """Whether bytes that are no UTF-8 stand in a value; they are kept as surrogates until here."""
+    bad = SURROGATE.search(raw)
     if bad is None:
-        yield record
-        return
+        return False
     byte = ord(bad.group()) & 0xFF
-    line = record.line + raw.count("\n", 0, bad.start())
     message = f"not valid UTF-8: byte 0x{byte:02x}; save the file as UTF-8"
-    findings.add("error", "invalid-utf8", message, source, line)
+    at = line + raw.count("\n", 0, bad.start())
+    findings.add("error", "invalid-utf8", message, source, at)
+    return True
+
+
+def _elements(text: _Text, source: str, findings: FindingSink) -> Iterator[Record]:
+    """The elements of an array one by one; behind a broken one reading goes on."""
+    odd = Oddities()
+    decoder = odd.decoder()
+    while True:
+        text.skip_space()
+        if text.position == len(text.held):
+            message = "the file ends inside the array: it was cut off; the rows before were read"
+            findings.add("error", "broken-json", message, source, text.line())
+            return
+        if text.held[text.position] == "]":
+            return
+        line, start = text.line(), text.position
+        try:
+            value, end = decoder.raw_decode(text.held, start)
+            after = SPACE.match(text.held, end).end()  # type: ignore[union-attr]
+            if text.held[after : after + 1] not in (",", "]"):
+                raise json.JSONDecodeError("Expecting ',' between rows", text.held, after)
+            raw = text.held[start:end]
+            value = checked(value, raw, odd, source, line, findings)
+        except (ValueError, RecursionError) as error:
+            odd.forget()
+            if _may_be_cut_off(error, text):
+                if text.held_from_here() <= MAX_LINE_BYTES:
+                    text.hold_more()
+                    continue
+                error = ValueError(f"the row is longer than {MAX_LINE_BYTES >> 20} MiB")
+            at = error.pos if isinstance(error, json.JSONDecodeError) else start
+            what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            bad_line = text.line(at)
+            found = text.go_behind(_row_end(text.held, start), at)
+            rest = "reading went on at the next row" if found else "nothing behind it was read"
+            findings.add("error", "broken-json", f"{what}; {rest}", source, bad_line)
+            if not found:
+                return
+            continue
+        if not _tells_bad_bytes(line, raw, source, findings):
+            yield Record(value, line)
+        text.position = after + (text.held[after] == ",")
+
+
+def _may_be_cut_off(error: Exception, text: _Text) -> bool:
+    """Whether an error may only mean that the rest of the row has not been read yet."""
+    if text.ended or not isinstance(error, json.JSONDecodeError):
+        return False
+    return error.msg.startswith("Unterminated") or error.pos >= len(text.held) - _LONGEST_TOKEN
+
+
+def _row_end(text: str, start: int) -> re.Pattern[str]:
+    """Matches what stands between two rows, told from what is inside a row by the first key."""
+    key = _FIRST_KEY.match(text, start)
+    return _NEXT_OBJECT if key is None else re.compile(rf"\}}\s*,\s*(?={re.escape(key.group())})")
+
+
+class _Text:
+    """The part of a document that is held in memory, and the place in it that was reached."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self.held = ""
+        self.position = 0
+        self.ended = False
+        self._line = 1  # at `_counted`
+        self._counted = 0
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+
+    def line(self, position: int | None = None) -> int:
+        """The line of a place in the document, by default of the one that was reached."""
+        if position is not None:
+            return self._line + self.held.count("\n", self._counted, position)
+        self._line += self.held.count("\n", self._counted, self.position)
+        self._counted = self.position
+        return self._line
+
+    def fill(self, size: int) -> None:
+        """Hold `size` characters, or all that is left."""
+        pieces = [self.held]
+        missing = size - len(self.held)
+        while not self.ended and missing > 0:
+            raw = self._stream.read(min(max(missing, 2**16), 2**24))
+            pieces.append(self._decoder.decode(raw, final=not raw))
+            missing -= len(pieces[-1])
+            self.ended = not raw
+        self.held = "".join(pieces)
+
+    def held_from_here(self) -> int:
+        """How many characters are held behind the place that was reached."""
+        return len(self.held) - self.position
+
+    def hold_more(self) -> None:
+        """Hold twice as much behind the place that was reached, and nothing before it."""
+        self.line()
+        size = max(2 * self.held_from_here(), _WINDOW)
+        self.held = self.held[self.position :]
+        self.position = self._counted = 0
+        self.fill(size)
+
+    def skip_space(self) -> None:
+        """Go on to the next character that is no space."""
+        while True:
+            self.position = SPACE.match(self.held, self.position).end()  # type: ignore[union-attr]
+            if self.ended or self.held_from_here():
+                return
+            self.hold_more()
+
+    def go_behind(self, pattern: re.Pattern[str], start: int) -> bool:
+        """Go behind the next match from `start` on; False when there is none."""
+        while (found := pattern.search(self.held, start)) is None:
+            if self.ended:
+                return False
+            # What may be the beginning of a match is held.
+            self.position = max(self.held.rfind("}", start), start, len(self.held) - _WINDOW)
+            self.hold_more()
+            start = 0
+        self.position = found.end()
+        return True
