@@ -11,7 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qtui.errors import InputError, NotFoundError
-from qtui.stages.data.render import ChatTemplate, Rendered, RenderError, fold_system, render
+from qtui.stages.data.render import (
+    ChatTemplate,
+    Rendered,
+    RenderError,
+    fold_system,
+    rejected_side,
+    render,
+    render_pair,
+    shared_messages,
+)
 from qtui.stages.data.rows import Message, Row
 from qtui.stages.data.template import choose, tried
 from qtui.stages.data.tokenise import IGNORED, Tokens, tokenise
@@ -316,3 +325,184 @@ def test_tokens_over_the_edge_of_an_answer() -> None:
     tokens = one(tokenizer, Rendered(text, ((start, len(text)),)))
     learnt = tokenizer.decode([label for label in tokens.labels if label != IGNORED])
     assert learnt.strip() in ("is", "swer is")
+
+
+# ---- the named templates ------------------------------------------------------------------------
+
+
+def base_model(*, eos: str = "</s>", bos: bool = False) -> Any:
+    """A tokenizer without a chat template; `bos`: one that begins its texts, as Llama's does."""
+    from tokenizers import processors
+
+    tokenizer = tiny.tokenizer(None, eos=eos)
+    if bos:
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
+        )
+    return tokenizer
+
+
+CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1, "b": "ü"}}}
+WITH_TOOLS = Row(
+    (
+        {"role": "system", "content": "be kind"},
+        {"role": "user", "content": "q1"},
+        {"role": "assistant", "content": "let me see", "tool_calls": [CALL, CALL]},
+        {"role": "tool", "content": "2"},
+        {"role": "assistant", "content": "it is 2", "reasoning_content": "so"},
+    ),
+    "t",
+    1,
+    tools=(CALL,),
+)
+
+
+def test_alpaca_is_written_as_it_is_known() -> None:
+    template = in_process(choose(base_model(), "alpaca", assistant_only_loss=True))
+    rendered = render(template, chat("q1\n\nan input", "a1", "q2", "a2"))
+    assert rendered.text == (
+        "Below is an instruction that describes a task. Write a response that appropriately "
+        "completes the request.\n\n### Instruction:\nq1\n\nan input\n\n### Response:\na1</s>\n\n"
+        "### Instruction:\nq2\n\n### Response:\na2</s>"
+    )
+    assert trained_texts(rendered) == ["a1</s>", "a2</s>"]
+    own = render(template, chat("q1", "a1", system="be kind"))
+    assert own.text == "be kind\n\n### Instruction:\nq1\n\n### Response:\na1</s>"
+    assert not template.folds_system
+    with pytest.raises(RenderError, match="alpaca has no place for tools; chatml has"):
+        render(template, WITH_TOOLS)
+
+
+@pytest.mark.parametrize("eos", ["</s>", "<|im_end|>"])
+@pytest.mark.parametrize("bos", [False, True])
+def test_chatml_ends_the_last_answer_where_the_model_stops(eos: str, bos: bool) -> None:
+    tokenizer = base_model(eos=eos, bos=bos)
+    template = in_process(choose(tokenizer, "chatml", assistant_only_loss=True))
+    rendered = render(template, chat("q1", "a1", "q2", "a2", system="be kind"))
+    stop = "" if eos == "<|im_end|>" else eos
+    assert rendered.text == ("<s>" if bos else "") + (
+        "<|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\nq1<|im_end|>\n"
+        "<|im_start|>assistant\na1<|im_end|>\n<|im_start|>user\nq2<|im_end|>\n"
+        f"<|im_start|>assistant\na2<|im_end|>{stop}"
+    )
+    assert "".join(trained_texts(rendered)) == f"a1<|im_end|>a2<|im_end|>{stop}"
+    tokens = one(tokenizer, rendered)
+    learnt = [label for label in tokens.labels if label != IGNORED]
+    assert tokenizer.decode(learnt) == f"a1<|im_end|>a2<|im_end|>{stop}"
+    assert learnt[-1] == tokenizer.eos_token_id
+    assert tokens.input_ids.count(tokenizer.bos_token_id) == bos
+
+
+def test_chatml_has_a_place_for_tools() -> None:
+    template = in_process(choose(base_model(), "chatml", assistant_only_loss=True))
+    rendered = render(template, WITH_TOOLS)
+    call = '<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": "ü"}}\n</tool_call>'
+    first, *last = trained_texts(rendered)
+    assert first == f"let me see\n{call}\n{call}<|im_end|>"
+    assert "".join(last) == "<think>\nso\n</think>\n\nit is 2<|im_end|></s>"
+    assert rendered.text.startswith("<|im_start|>system\nbe kind\n\n# Tools")
+    assert rendered.text.count("be kind") == 1
+    assert "<|im_start|>tool\n<tool_response>\n2\n</tool_response><|im_end|>\n" in rendered.text
+    assert "be kind" not in "".join(trained_texts(rendered))
+
+
+@pytest.mark.parametrize("name", ["alpaca", "chatml"])
+@pytest.mark.parametrize("bos", [False, True])
+def test_what_is_saved_has_no_marks_and_asks_as_was_trained(name: str, bos: bool) -> None:
+    tokenizer = base_model(bos=bos)
+    template = in_process(choose(tokenizer, name, assistant_only_loss=True))
+    assert (template.mask, "generation" in template.text.replace("add_generation_prompt", "")) == (
+        "generation",
+        False,
+    )
+    row = chat("q1", "a1", "q2", "a2", system="be kind")
+    trained = render(template, row)
+    tokenizer.chat_template = template.text
+    used = tokenizer.apply_chat_template(list(row.messages), tokenize=False)
+    assert used == trained.text
+    asked = tokenizer.apply_chat_template(
+        list(row.messages[:-1]), tokenize=False, add_generation_prompt=True
+    )
+    start = next(start for start, _ in trained.spans if trained.text[start:].startswith("a2"))
+    assert asked == trained.text[:start]
+    # Somebody who learns from everything gets the same text.
+    everything = in_process(choose(tokenizer, name, assistant_only_loss=False))
+    assert render(everything, row).text == trained.text
+
+
+# ---- plain texts --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bos", [False, True])
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_plain_text_is_learnt_whole_between_the_tokens_of_pre_training(
+    bos: bool, mask: bool
+) -> None:
+    tokenizer = base_model(bos=bos)
+    template = choose(tokenizer, None, assistant_only_loss=mask, needed=False)
+    row = Row((), "t", 1, text="the answer\n")
+    rendered = render(template, row)
+    assert rendered.text == ("<s>" if bos else "") + "the answer\n</s>"
+    tokens = one(tokenizer, rendered, mask=mask)
+    assert tokens.labels == tokens.input_ids
+    assert list(tokens.input_ids) == [*tokenizer(row.text)["input_ids"], tokenizer.eos_token_id]
+    again = render(template, replace(row, text=rendered.text))
+    assert again.text == rendered.text
+
+
+def test_without_a_template_plain_texts_can_be_learnt_and_conversations_cannot() -> None:
+    template = choose(base_model(), None, assistant_only_loss=True, needed=False)
+    assert template.text == ""
+
+    def renderer(rows: list[Row]) -> list[Rendered | RenderError]:
+        raise AssertionError("nothing is tried")
+
+    assert tried(template, renderer, conversations=False) == template
+    with pytest.raises(InputError, match="no chat template") as none:
+        tried(template, renderer)
+    assert "chatml, alpaca or a Jinja file" in none.value.remedy
+
+
+# ---- preference rows ----------------------------------------------------------------------------
+
+
+def turn(role: str, text: str = "x") -> Message:
+    return {"role": role, "content": text}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "shared"),
+    [
+        ("ua", "a", 1),
+        ("sua", "a", 2),
+        ("uaua", "a", 3),
+        ("uaua", "aua", 1),
+        ("uata", "a", 3),
+        ("uata", "ata", 1),
+        ("ua", "ata", 1),
+        ("uaata", "aata", 1),
+    ],
+)
+def test_the_two_sides_of_a_preference_part_where_the_assistant_speaks(
+    better: str, worse: str, shared: int
+) -> None:
+    roles = {"s": "system", "u": "user", "a": "assistant", "t": "tool"}
+    row = Row(
+        tuple(turn(roles[letter], f"better {at}") for at, letter in enumerate(better)),
+        "t",
+        1,
+        rejected=tuple(turn(roles[letter], f"worse {at}") for at, letter in enumerate(worse)),
+    )
+    assert shared_messages(row) == shared
+    other = rejected_side(row)
+    assert other.messages == (*row.messages[:shared], *(row.rejected or ()))
+    assert other.rejected is None
+
+
+def test_both_sides_of_a_preference_are_rendered_alike() -> None:
+    template = in_process(choose(base_model(), "chatml", assistant_only_loss=True))
+    row = replace(chat("q1", "a1", "q2", "good"), rejected=(turn("assistant", "bad"),))
+    better, worse = render_pair(template, row)
+    assert better == render(template, row)
+    assert worse.text == better.text.replace("good", "bad")
+    assert "".join(trained_texts(worse)) == "a1<|im_end|>bad<|im_end|></s>"

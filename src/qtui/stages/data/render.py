@@ -3,13 +3,14 @@
 Rendering is transformers' own (sandboxed Jinja), so that training sees what inference will see.
 The spans of trained text are exact: they begin behind the header that a generation prompt would
 write and end with the token that ends the turn, which must be learnt or the model never stops.
+Plain texts are taken as they are, between the tokens that begin and end a text in pre-training.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -45,10 +46,11 @@ class ChatTemplate:
     """A chat template and how rows are rendered with it (see `template.choose`).
 
     `text` is what the model is used with; `training_text` what rows are rendered with (it differs
-    only where TRL has a twin with marked answers). `mask` says how answers are found; `variables`
+    only where there is a twin with marked answers). `mask` says how answers are found; `variables`
     are what the template may read (the tokenizer's special tokens); `special_tokens` are all
     strings that the tokenizer keeps whole. `folds_system`: the template refuses or drops a system
-    message, so it is put before the first user message instead.
+    message, so it is put before the first user message instead. `plain_start` and `plain_end`
+    are the tokens around a plain text: the first only for a tokenizer that puts it there by itself.
     """
 
     text: str
@@ -58,6 +60,8 @@ class ChatTemplate:
     variables: dict[str, Any]
     special_tokens: tuple[str, ...]
     folds_system: bool = False
+    plain_start: str = ""
+    plain_end: str = ""
 
 
 class RenderError(Exception):
@@ -77,7 +81,12 @@ class Rendered:
 
 
 def render(template: ChatTemplate, row: Row) -> Rendered:
-    """Render one row; raises RenderError when the template refuses it or hides the answers."""
+    """Render one row; raises RenderError when the template refuses it or hides the answers.
+
+    A preference row is rendered with its better answer (see `rejected_side`).
+    """
+    if row.text is not None:
+        return _plain(template, row.text)
     messages = fold_system(row.messages) if template.folds_system else row.messages
     tools = list(row.tools) if row.tools else None
     if template.mask == "generation":
@@ -92,6 +101,48 @@ def render(template: ChatTemplate, row: Row) -> Rendered:
     if template.mask == "turns":
         spans = _turns(template, messages, tools, text)
     return _closed(template, text, spans)
+
+
+def render_pair(template: ChatTemplate, row: Row) -> tuple[Rendered, Rendered]:
+    """Render both sides of a preference row, the better one first; raises RenderError as `render`.
+
+    Answers that both sides share are trained in both, as in any conversation.
+    """
+    return render(template, row), render(template, rejected_side(row))
+
+
+def rejected_side(row: Row) -> Row:
+    """The conversation of a preference row that ends with its worse answer."""
+    assert row.rejected is not None
+    messages = (*row.messages[: shared_messages(row)], *row.rejected)
+    return replace(row, messages=messages, rejected=None)
+
+
+def shared_messages(row: Row) -> int:
+    """How many messages of a preference row stand before both of its answers.
+
+    Both sides go on where the assistant speaks, and have as many turns of the user behind that;
+    where it can be, as many of tools too.
+    """
+    assert row.rejected is not None
+    roles = [message["role"] for message in row.messages]
+    users, tools = (sum(m["role"] == r for m in row.rejected) for r in ("user", "tool"))
+    asked = [at for at, role in enumerate(roles) if role == "user"]
+    first = asked[-1 - users] + 1 if users < len(asked) else 0
+    for at in range(first, len(roles)):
+        if roles[at] == "assistant" and roles[at:].count("tool") == tools:
+            return at
+    return first
+
+
+def _plain(template: ChatTemplate, text: str) -> Rendered:
+    """A plain text, all of it trained, between the tokens that begin and end one."""
+    start = "" if text.startswith(template.plain_start) else template.plain_start
+    end = "" if text.endswith(template.plain_end) else template.plain_end
+    whole = f"{start}{text}{end}"
+    if len(whole) > MAX_RENDERED_CHARS:
+        raise RenderError(f"the text has {len(whole)} characters")
+    return Rendered(whole, ((0, len(whole)),))
 
 
 def fold_system(messages: Iterable[Message]) -> tuple[Message, ...]:
