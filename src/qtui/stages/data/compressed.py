@@ -82,13 +82,16 @@ class _Unpacked(io.RawIOBase):
         if self.damaged:
             return 0
         try:
-            count: int = self._stream.readinto(buffer)
+            # One step at a time: a longer read would lose what it has when the next step fails.
+            piece: bytes | memoryview = self._stream.read1(len(buffer))
         except (EOFError, OSError, zlib.error, ValueError) as error:
             return self._end(_reason(error))
         except Exception as error:
             if type(error).__name__ != "ZstdError":
                 raise
             return self._end(_reason(error))
+        count = len(piece)
+        buffer[:count] = piece
         self._bytes += count
         if self._bytes > FREE_BYTES and self._bytes > MAX_RATIO * self._file.tell():
             return self._end(f"it unpacks to more than {MAX_RATIO} times its size", "bomb")
@@ -126,13 +129,11 @@ class _ZstdFrames:
         self._ready = memoryview(b"")
         self._inside = True
 
-    def readinto(self, buffer: Any) -> int:
+    def read1(self, size: int) -> memoryview:
         while not self._ready and self._more():
             pass
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
+        piece, self._ready = self._ready[:size], self._ready[size:]
+        return piece
 
     def _more(self) -> bool:
         """Unpack a little more; False at the end of the file."""

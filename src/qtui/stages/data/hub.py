@@ -1,4 +1,4 @@
-"""Data sets that the `datasets` library reads: hub ids, saved folders, Parquet and Arrow files.
+"""Data sets that the `datasets` library reads: hub ids, and folders that `save_to_disk` wrote.
 
 The library is loaded only when such a source is used. Its errors, which name its own insides, are
 said again in terms of what the user can do: no network, no such data set, a token is missing, no
@@ -7,8 +7,7 @@ such split.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from qtui.config.models import DataConfig
@@ -24,12 +23,7 @@ def read(source: Source, config: DataConfig) -> Iterator[Record]:
     Raises NotFoundError (no such data set, split or configuration), InputError (gated, unreadable)
     or QtuiError (no network).
     """
-    path = source.path
-    if path is None or (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
-        rows: Iterable[Any] = _open(source, config)
-    else:
-        rows = _table_rows(path, source)
-    for number, value in enumerate(rows, start=1):
+    for number, value in enumerate(_open(source, config), start=1):
         yield Record(value, number)
 
 
@@ -121,58 +115,3 @@ def _split(data: Any, source: Source) -> Any:
         f"{clean_line(source.name)} has no split {source.split!r}",
         remedy=f"Set data.split to one of: {have}.",
     )
-
-
-def _table_rows(path: Path, source: Source) -> Iterator[Any]:
-    """The rows of Parquet and Arrow files, a batch at a time and without a copy in a cache."""
-    import pyarrow
-    import pyarrow.parquet
-
-    for file in _tables(path, source):
-        try:
-            if file.suffix.lower() == ".parquet":
-                with pyarrow.parquet.ParquetFile(file) as table:
-                    for batch in table.iter_batches(batch_size=1000):
-                        yield from batch.to_pylist()
-            else:
-                with pyarrow.memory_map(str(file)) as mapped, _arrow_reader(mapped) as reader:
-                    for batch in reader:
-                        yield from batch.to_pylist()
-        except pyarrow.ArrowInvalid as error:
-            raise InputError(
-                f"{clean_line(str(file))} is no readable {file.suffix[1:]} file: "
-                f"{clean_line(str(error), 200)}"
-            ) from error
-
-
-def _arrow_reader(mapped: Any) -> Any:
-    """Arrow files are streams (what `datasets` writes) or have the random-access layout."""
-    import pyarrow
-
-    begins = mapped.read(6)
-    mapped.seek(0)
-    if begins != b"ARROW1":
-        return pyarrow.ipc.open_stream(mapped)
-    return pyarrow.RecordBatchReader.from_batches(
-        (file := pyarrow.ipc.open_file(mapped)).schema,
-        (file.get_batch(number) for number in range(file.num_record_batches)),
-    )
-
-
-def _tables(path: Path, source: Source) -> list[Path]:
-    """The files to read: those named after the split, where files are (train-00000-of-…)."""
-    if path.is_file():
-        if path.suffix.lower() not in (".parquet", ".arrow"):
-            raise InputError(
-                f"{clean_line(source.name)} is no data set folder, Parquet or Arrow file",
-                remedy="Set data.input_type: auto, or name another path.",
-            )
-        return [path]
-    files = sorted(path.rglob("*.parquet")) or sorted(path.rglob("*.arrow"))
-    if not files:
-        raise InputError(
-            f"{clean_line(source.name)} holds no Parquet or Arrow file",
-            remedy="Set data.input_type: auto if it holds JSON.",
-        )
-    named = [file for file in files if source.split in file.relative_to(path).as_posix()]
-    return named or files

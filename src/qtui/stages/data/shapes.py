@@ -14,7 +14,7 @@ from typing import Any, Literal
 from qtui.config.models import DataConfig
 from qtui.stages.data import columns, pairs
 from qtui.stages.data.preferences import is_preference, is_thumb, preference, thumb
-from qtui.stages.data.refusals import NotWanted, ShapeError, article, keys_of, text_of
+from qtui.stages.data.refusals import NotWanted, ShapeError, article, json_of, keys_of, text_of
 from qtui.stages.data.rows import Message, Record, Row
 from qtui.stages.data.turns import (
     TURNS,
@@ -62,6 +62,7 @@ def row_of(record: Record, source: str, config: DataConfig) -> Row:
     if config.columns and not record.chunk and not _speaks_for_itself(value, config):
         value = columns.mapped(value, config.columns)
         shape = shape or columns.shape_of(config.columns)
+    value = _opened_cells(value)
     messages: tuple[Message, ...] = ()
     rejected: tuple[Message, ...] | None = None
     text: str | None = None
@@ -98,12 +99,21 @@ def conversation(record: Any, row_format: RowFormat = "auto") -> tuple[tuple[Mes
     return row.messages, row.tools
 
 
+def _opened_cells(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with turns as a list where they stand as JSON in a text, as in tables."""
+    for key in TURNS:
+        text = record.get(key)
+        if isinstance(text, str) and text.lstrip().startswith("["):
+            record = {**record, key: json_of(text, "broken-cell", f"the text of {key}")}
+    return record
+
+
 def _speaks_for_itself(record: dict[str, Any], config: DataConfig) -> bool:
     """Whether none of the mapped columns is there and the keys are recognised.
 
     A mapping is for the files that need one, and may be mixed with others.
     """
-    return not columns.has_any(record, config.columns) and _shape(record) is not None
+    return not columns.has_any(record, config.columns) and _shape(_opened_cells(record)) is not None
 
 
 def _shape(record: dict[str, Any]) -> str | None:

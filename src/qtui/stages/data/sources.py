@@ -113,9 +113,8 @@ def _entry(name: str, config: DataConfig, findings: Findings, split: str) -> lis
         return [_builtin(name, split)]
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises for unknown users
     exists = os.path.exists(path)  # noqa: PTH110 - pathlib raises for names that are too long
-    if config.input_type == "dataset":
-        shown = _safe(name) if exists else name
-        return [Source(shown, "dataset", path if exists else None, split)]
+    if config.input_type == "dataset" and not exists:
+        return [Source(name, "dataset", None, split)]
     if os.path.isdir(path):  # noqa: PTH112
         return _folder(path, config, findings, split)
     if exists:
@@ -176,6 +175,8 @@ def _file(name: str, path: Path, config: DataConfig, split: str) -> Source:
         raise InputError(f"{clean_line(name)} is neither a file nor a folder")
     named = by_name(path.name)
     compression = named[1] if named else COMPRESSED.get(path.suffix.lower(), "")
+    if config.input_type == "dataset":
+        return Source(_safe(name), "parquet", path, split)
     if config.input_type != "auto":
         return Source(_safe(name), config.input_type, path, split, compression=compression)
     if named is not None:
@@ -200,8 +201,12 @@ def _folder(path: Path, config: DataConfig, findings: Findings, split: str) -> l
     sources = _readable(path, files, config, findings, split)
     if sources:
         return sources
+    what = {
+        "auto": "JSON, JSONL, CSV, Parquet, PDF, DOCX, HTML or text file",
+        "dataset": "saved data set, Parquet or Arrow file",
+    }.get(config.input_type, f"{config.input_type} file")
     raise InputError(
-        f"{clean_line(str(path))} holds no JSON, JSONL, CSV, Parquet, PDF, DOCX, HTML or text file",
+        f"{clean_line(str(path))} holds no {what}",
         remedy="Name the folder or file that holds the rows.",
     )
 
@@ -232,16 +237,20 @@ def _readable(
     asks_for_all: bool = False,
 ) -> list[Source]:
     """The files among those of one folder that hold something to learn, as sources."""
+    wanted: Kind = "parquet" if config.input_type == "dataset" else config.input_type
     unread: Counter[str] = Counter()
     known: list[tuple[Path, Kind, Compression]] = []
     for file in files:
         named = by_name(file.name)
+        if named is None and asks_for_all and wanted == "auto" and advice(file.name) is None:
+            kind = by_content(file)
+            named = None if kind is None else (kind, "")
         if file.name in _REGISTRIES:
             findings.add("note", "skipped", "describes a data set, holds no rows", _safe(str(file)))
-        elif config.input_type != "auto" and (asks_for_all or _is_kind(named, config.input_type)):
+        elif wanted != "auto" and (asks_for_all or _is_kind(named, wanted)):
             compression = named[1] if named else ""
-            known.append((file, config.input_type, compression))
-        elif named is None or config.input_type != "auto":
+            known.append((file, wanted, compression))
+        elif named is None or wanted != "auto":
             unread[_suffix(file)] += 1
         else:
             known.append((file, *named))
