@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 _SCREENS = {
     "home": "qtui.screens.home.screen:HomeScreen",
     "configure": "qtui.screens.configure.screen:ConfigureScreen",
+    "data": "qtui.screens.data.screen:DataScreen",
     "monitor": "qtui.screens.monitor.screen:MonitorScreen",
     "system": "qtui.screens.system:SystemScreen",
 }
@@ -217,6 +218,11 @@ class QtuiApp(App[None], inherit_bindings=False):
         """Show the Configure screen with `config`, with the run file at `path`, or as it is."""
         self._at("configure", lambda screen: screen.open(config, path))
 
+    def first_screen(self, mode: str) -> Screen[Any] | None:
+        """The first screen of `mode`; none before it was ever shown."""
+        stack = self._screen_stacks.get(mode)
+        return stack[0] if stack else None
+
     def _at(self, mode: str, then: Callable[[Any], object]) -> None:
         """Go to the first screen of `mode`, and call `then` with it once it is there."""
         shown = self.switch_mode(mode)
@@ -238,8 +244,17 @@ class QtuiApp(App[None], inherit_bindings=False):
         """Show the screen of that name; when it is here already, what lies on it goes away."""
         if name == self.current_mode:
             self._first_of_mode()
+        elif name == "data":
+            self._show_data()
         else:
             self.switch_mode(name)
+
+    def _show_data(self) -> None:
+        """Show the data of what the present screen is about."""
+        from qtui.screens.data.neighbours import finder
+
+        find = finder(self)
+        self._at("data", lambda screen: screen.show(find))
 
     async def action_back(self, may_leave: bool = True) -> None:
         """One screen back; from the first one of a mode to Home; from there out, if asked."""
