@@ -61,6 +61,15 @@ def is_damaged(stream: io.BufferedReader) -> bool:
     return bool(getattr(stream.raw, "damaged", False))
 
 
+def skip_line(stream: io.BufferedReader) -> None:
+    """Read to the end of the line without holding it."""
+    while held := stream.peek():
+        end = held.find(b"\n") + 1
+        stream.read(end or len(held))
+        if end:
+            return
+
+
 class _Unpacked(io.RawIOBase):
     def __init__(
         self, file: IO[bytes], compression: Compression, source: str, findings: FindingSink

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import msgspec
 
 from qtui.errors import InputError
-from qtui.stages.data.compressed import FindingSink, Nobody, is_damaged, told
+from qtui.stages.data.compressed import FindingSink, Nobody, is_damaged, skip_line, told
 from qtui.stages.data.json_values import SPACE, SURROGATE, Oddities, checked, parse_line, values
 from qtui.stages.data.rows import Record
 from qtui.stages.data.sources import Source
@@ -88,8 +88,9 @@ def _items(
         lines = kind == "jsonl" or (kind != "json" and _is_lines(first, stream))
     with opened_as_utf8(path, compression, source, findings) as stream:
         if not first:
-            findings.add("error", "empty-file", "the file is empty", source)
-            stream.read(1)  # says what else is wrong with it
+            stream.read()  # only space; says where it is damaged
+            if not is_damaged(stream):
+                findings.add("error", "empty-file", "the file is empty", source)
         elif lines:
             yield from _lines(stream, source, findings)
         else:
@@ -146,8 +147,7 @@ def _lines(stream: io.BufferedReader, source: str, findings: FindingSink) -> Ite
     for number, raw in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES), b""), start=1):
         if not raw.endswith(b"\n"):
             if len(raw) >= MAX_LINE_BYTES:
-                while (more := stream.readline(_PIECE)) and not more.endswith(b"\n"):
-                    pass
+                skip_line(stream)
                 message = f"the line is longer than {MAX_LINE_BYTES >> 20} MiB"
                 findings.add("error", "long-line", message, source, number)
                 continue

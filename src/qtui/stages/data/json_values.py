@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from qtui.stages.data.compressed import FindingSink
 from qtui.stages.data.rows import Record
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 SPACE = re.compile(r"[ \t\r\n]*")
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89abAB]")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass
@@ -94,10 +96,20 @@ def parse_line(raw: bytes, number: int, source: str, findings: FindingSink) -> l
         value, end = _scan(text, start)
     except (_Odd, ValueError, RecursionError, StopIteration):
         return _strictly(raw, number, source, findings)
-    ordinary = text[end:].strip(" \t\r\n") == ""
-    if not ordinary or ("\\u" in text and _SURROGATE_ESCAPE.search(text)):
+    if text[end:].strip(" \t\r\n"):
+        return _strictly(raw, number, source, findings)
+    if "\\u" in text and _SURROGATE_ESCAPE.search(text) and not _is_all_text(value):
         return _strictly(raw, number, source, findings)
     return [Record(value, number)]
+
+
+def _is_all_text(value: Any) -> bool:
+    """Whether no text in it holds half a character; pairs of halves have become whole ones."""
+    try:
+        msgspec.json.encode(value)
+    except (ValueError, OverflowError, RecursionError):
+        return False
+    return True
 
 
 def _strictly(raw: bytes, number: int, source: str, findings: FindingSink) -> list[Record]:

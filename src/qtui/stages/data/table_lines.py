@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 from collections import deque
 
-from qtui.stages.data.compressed import FindingSink, is_damaged
+from qtui.stages.data.compressed import FindingSink, is_damaged, skip_line
 
 MAX_LINE_BYTES = 64 * 2**20
-_PIECE = 2**20
 
 
 class Lines:
@@ -65,8 +64,7 @@ class Lines:
             self._number += 1
             if not raw.endswith(b"\n"):
                 if len(raw) >= MAX_LINE_BYTES:
-                    while (more := self._stream.readline(_PIECE)) and not more.endswith(b"\n"):
-                        pass
+                    skip_line(self._stream)
                     message = f"the line is longer than {MAX_LINE_BYTES >> 20} MiB"
                     self._findings.add("error", "long-line", message, self._source, self._number)
                     continue

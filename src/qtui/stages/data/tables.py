@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from qtui.errors import InputError
 from qtui.stages.data.arrow_tables import arrow_rows
-from qtui.stages.data.compressed import FindingSink, told
+from qtui.stages.data.compressed import FindingSink, is_damaged, told
 from qtui.stages.data.rows import Record
 from qtui.stages.data.sources import Source
 from qtui.stages.data.table_lines import Lines
@@ -47,7 +47,8 @@ def _text_rows(source: Source, findings: FindingSink) -> Iterator[Record]:
         lines = Lines(stream, source.name, findings)
         sample = lines.peek(_SAMPLED_LINES)
         if not any(line.strip() for line in sample):
-            findings.add("error", "empty-file", "the file is empty", source.name)
+            if not is_damaged(stream):
+                findings.add("error", "empty-file", "the file is empty", source.name)
             return
         if "\r" in sample[0].rstrip("\r\n"):
             raise InputError(
