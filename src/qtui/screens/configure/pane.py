@@ -16,6 +16,7 @@ from qtui import wording
 from qtui.config.form import Form, text_of
 from qtui.config.models import FineTuneConfig
 from qtui.errors import QtuiError
+from qtui.runs.pace import estimate
 from qtui.runs.prepare import Look, PreviewRow
 from qtui.runs.recent import Speed
 from qtui.system.fit import Fit
@@ -182,12 +183,12 @@ def time_lines(
     total = tokens * epochs
     words = "epoch" if epochs == 1 else "epochs"
     work = f"work  {epochs:.3g} {words}, {steps:,} steps, {_millions(total)} tokens"
-    if speed is None:
+    taking = estimate(total, speed, price)
+    if taking is None:
         return [work, "time  not known: no run of this model was measured in this workspace"]
-    seconds = total / speed.tokens_per_second
-    rate = f"{speed.tokens_per_second:,.0f} tokens/s, as {speed.name} measured"
-    cost = f", {seconds / 3600 * price:.2f} at {price:g} an hour" if price else ""
-    return [work, f"time  about {wording.duration(seconds)}{cost}", f"      at {rate}"]
+    rate = f"{taking.speed.tokens_per_second:,.0f} tokens/s, as {taking.speed.name} measured"
+    cost = "" if taking.cost is None else f", {taking.cost:.2f} at {price:g} an hour"
+    return [work, f"time  about {wording.duration(taking.seconds)}{cost}", f"      at {rate}"]
 
 
 def looking(doing: str, waited: float) -> list[Content]:

@@ -117,11 +117,8 @@ class SurvivingTrainer(SFTTrainer):
         dataset = self.train_dataset if train_dataset is None else train_dataset
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(dataset)
-        # From Arrow's offsets: reading every row as a list would take minutes and gigabytes.
-        column = dataset.select_columns("input_ids").with_format("arrow")[:]["input_ids"]
-        lengths = pyarrow.compute.list_value_length(column).to_pylist()
         effective = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedEpochs(effective, lengths, self.args.seed)
+        return LengthGroupedEpochs(effective, row_lengths(dataset), self.args.seed)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -329,6 +326,17 @@ class SurvivingTrainer(SFTTrainer):
         if self.control_requests.stopped():
             raise StopNow
         return super().prediction_step(*arguments, **keywords)
+
+
+def row_lengths(dataset: Any) -> list[int]:
+    """Tokens of each row, from Arrow's offsets: reading every row would take minutes and gigabytes.
+
+    Args:
+        dataset: a `datasets.Dataset` with the column input_ids.
+    """
+    column = dataset.select_columns("input_ids").with_format("arrow")[:]["input_ids"]
+    lengths: list[int] = pyarrow.compute.list_value_length(column).to_pylist()
+    return lengths
 
 
 def _real_tokens(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
