@@ -66,7 +66,8 @@ class Report(msgspec.Struct, frozen=True):
     `tokens` and `trained_tokens` are of one pass over the training rows after cutting;
     `trained_share` is their ratio. `lengths` and `length_histogram` are of the training rows before
     cutting. `packing_efficiency` is the share of positions that hold a token and not padding: of
-    sequences of max_seq_length where rows are packed, else of the trainer's batches. `languages` counts rows by ISO 639 code.
+    sequences of max_seq_length where rows are packed, else of the trainer's batches. `languages`
+    counts rows by ISO 639 code.
 
     `content_hash` stands for what all used rows say and the part that each is in. `seconds` is how
     long preparing took; `epoch_seconds` and `epoch_cost` what one pass over the training rows takes
