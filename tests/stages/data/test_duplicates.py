@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from qtui.errors import StoppedError
-from qtui.stages.data import candidates
+from qtui.stages.data import candidates, duplicates
 from qtui.stages.data.candidates import emit_pairs, slices
 from qtui.stages.data.duplicates import NearDuplicates, NearGroups, first_of, united
 from qtui.stages.data.pair_files import ROWS_A_FILE, PairFiles
@@ -150,6 +150,30 @@ def test_there_are_no_chains(tmp_path: Path) -> None:
     assert search(tmp_path, [texts[1], texts[0], texts[2]]).first.tolist() == [0, 0, 0]
 
 
+def test_of_two_similar_rows_the_earliest_is_repeated(tmp_path: Path) -> None:
+    """Also where it is not the most similar one."""
+    chance = random.Random(1)
+    words = VOCABULARY[:100]
+    texts = [" ".join(chance.choices(VOCABULARY, k=60)) for _ in range(65)]
+    texts[5] = " ".join(VOCABULARY[300:309] + words[9:])
+    texts[64] = " ".join(words[:95] + VOCABULARY[200:205])
+    found = search(tmp_path, [*texts, " ".join(words)])
+    assert found.first.tolist() == [*range(65), 5]
+
+
+def test_of_many_candidates_the_most_similar_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "COMPARED", 2)
+    chance = random.Random(3)
+    template = chance.choices(VOCABULARY, k=60)
+    rows = [template + [f"own{row}x{word}" for word in range(14)] for row in range(25)]
+    texts = [" ".join(row) for row in [*rows, [*rows[20][:-1], "changed"]]]
+    found = search(tmp_path, texts)
+    assert found.first.tolist() == [*range(25), 20]
+    assert 25 <= found.compared <= 50
+
+
 def test_texts_without_a_piece_have_no_near_duplicates(tmp_path: Path) -> None:
     found = search(tmp_path, ["yes", "yes", "", "", "no no", "a b c", "A, b, c!"])
     assert found.first.tolist() == [0, 1, 2, 3, 4, 5, 5]
@@ -164,8 +188,9 @@ def test_nothing_at_all(tmp_path: Path) -> None:
 def test_a_crowd_in_one_bucket_is_found_without_all_its_pairs(
     tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Copies of five texts, one word changed in each, and buckets that count as large from 8 on."""
+    """Five texts, each over and over with another word changed; a block has 50 rows."""
     monkeypatch.setattr(candidates, "SMALL", 8)
+    monkeypatch.setattr(candidates, "_BLOCK_ROWS", 50)
     chance = random.Random(5)
     bases = [chance.choices(VOCABULARY, k=80) for _ in range(5)]
     texts = [" ".join(base) for base in bases]
@@ -333,6 +358,17 @@ def test_a_stop_is_heard_everywhere(tmp_path: Path) -> None:
             assert not list(tmp_path.glob("pairs*"))
         near.find(texts.__getitem__, stopped=Stop(times))
     assert list(tmp_path.iterdir()) == []
+    read = []
+
+    def text_of(row: int) -> str:
+        read.append(row)
+        return texts[row]
+
+    with NearDuplicates(tmp_path, bands, 0.8) as near:
+        near.add(sketch(texts, bands))
+        with pytest.raises(StoppedError):
+            near.find(text_of, stopped=lambda: bool(read))
+    assert len(read) == 1
     with pytest.raises(StoppedError):
         first_of(bytes(32), stopped=Stop(0))
 
@@ -356,6 +392,7 @@ def test_few_texts_are_read(tmp_path: Path) -> None:
     chance = random.Random(9)
     texts = [" ".join(chance.choices(VOCABULARY, k=50)) for _ in range(500)]
     texts[300] = texts[20] + " and"
+    texts += ["yes", "yes", "", ""]
     read: list[int] = []
 
     def text_of(row: int) -> str:

@@ -133,21 +133,27 @@ def test_a_threshold_that_makes_no_sense_is_refused(threshold: float) -> None:
         Bands.for_threshold(threshold)
 
 
-@pytest.mark.parametrize("size", [20, 100, 400])
-@pytest.mark.parametrize("threshold", [0.6, 0.8, 0.9])
-def test_the_curve_holds_for_the_values_of_rensa(size: int, threshold: float) -> None:
+@pytest.mark.parametrize("size", [20, 150])
+@pytest.mark.parametrize(
+    ("threshold", "similarity"), [(0.6, 0.6), (0.8, 0.5), (0.8, 0.7), (0.8, 0.8), (0.9, 0.9)]
+)
+def test_the_curve_holds_for_the_values_of_rensa(
+    size: int, threshold: float, similarity: float
+) -> None:
     """Of 1,000 pairs of texts of a known similarity as many share a band as the curve says."""
     bands = Bands.for_threshold(threshold)
-    chance = random.Random(f"{size} {threshold}")
-    pairs = [_pair(chance, size, threshold) for _ in range(1000)]
+    chance = random.Random(f"{size} {threshold} {similarity}")
+    pairs = [_pair(chance, size, similarity) for _ in range(1000)]
     similarity = jaccard(set(shingles(pairs[0][0])), set(shingles(pairs[0][1])))
     one = sketch([pair[0] for pair in pairs], bands)
     other = sketch([pair[1] for pair in pairs], bands)
     shared = (one[:, : bands.bands] == other[:, : bands.bands]).any(axis=1).mean()
-    assert shared == pytest.approx(bands.recall(similarity), abs=0.012)
+    recall = bands.recall(similarity)
+    assert shared == pytest.approx(recall, abs=4 * (recall * (1 - recall) / 1000) ** 0.5)
     apart = np.bitwise_count(one[:, bands.bands :] ^ other[:, bands.bands :]).sum(axis=1)
     assert apart.mean() == pytest.approx((1 - similarity) / 2 * PERMUTATIONS, abs=0.6)
-    assert (apart > bands.differing).mean() <= 0.002
+    if similarity >= threshold:
+        assert (apart > bands.differing).mean() <= 0.002
 
 
 def _pair(chance: random.Random, size: int, similarity: float) -> tuple[str, str]:

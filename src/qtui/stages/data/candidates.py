@@ -84,39 +84,53 @@ def emit_pairs(
     small = np.repeat(sizes <= SMALL, sizes)
     rank = np.arange(len(rows)) - np.repeat(starts, sizes)
     later = np.flatnonzero(small)
-    for distance in range(1, SMALL):
-        later = later[rank[later] >= distance]
-        _emit_alike(rows[later - distance], rows[later], bits, differing[0], emit)
+    for step in range(1, SMALL):
+        later = later[rank[later] >= step]
+        _emit_alike(rows[later - step], rows[later], bits, differing[0], emit)
         check()
     for bucket in np.flatnonzero(sizes > SMALL):
-        start = starts[bucket]
-        _emit_crowd(rows[start : start + sizes[bucket]], bits, differing, emit)
-        check()
+        crowd = rows[starts[bucket] : starts[bucket] + sizes[bucket]]
+        _emit_leaders(crowd, bits, differing, emit, check)
+        # lexsort is stable: of equal sketches the earlier row comes first.
+        crowd = crowd[np.lexsort(bits[crowd].T)]
+        for step in range(1, _NEIGHBOURS + 1):
+            earlier, later = np.sort([crowd[:-step], crowd[step:]], axis=0)
+            _emit_alike(earlier, later, bits, differing[0], emit)
+            check()
 
 
-def _emit_crowd(rows: Rows, bits: Hashes, differing: tuple[int, int], emit: Emit) -> None:
+def _emit_leaders(
+    rows: Rows,
+    bits: Hashes,
+    differing: tuple[int, int],
+    emit: Emit,
+    check: Callable[[], None],
+) -> None:
     possible, sure = differing
-    own = bits[rows]
-    left, tries = np.arange(len(rows)), np.zeros(len(rows), dtype=np.int8)
-    for _ in range(LEADERS):
-        if len(left) < 2:
-            break
-        leader, left = left[0], left[1:]
-        apart = distance(own[left], own[leader])
-        alike = left[apart <= possible]
-        emit(np.full(len(alike), rows[leader]), rows[alike])
-        tries[alike] += 1
-        left = left[(apart > sure) & (tries[left] < TRIES)]
-    # lexsort is stable: of equal sketches the earlier row comes first.
-    order = np.lexsort(own.T)
-    for step in range(1, _NEIGHBOURS + 1):
-        pair = np.sort([order[:-step], order[step:]], axis=0)
-        _emit_alike(rows[pair[0]], rows[pair[1]], bits, possible, emit)
+    leaders: list[int] = []
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        left = rows[start : start + _BLOCK_ROWS]
+        own, tries = bits[left], np.zeros(len(left), dtype=np.int8)
+        for turn in range(LEADERS):
+            if turn == len(leaders) and len(left):
+                leaders.append(int(left[0]))
+                left, own, tries = left[1:], own[1:], tries[1:]
+            if not len(left):
+                break
+            apart = distance(own, bits[leaders[turn]])
+            alike = apart <= possible
+            emit(np.full(np.count_nonzero(alike), leaders[turn]), left[alike])
+            tries += alike
+            stay = (apart > sure) & (tries < TRIES)
+            left, own, tries = left[stay], own[stay], tries[stay]
+            check()
 
 
 def _emit_alike(earlier: Rows, later: Rows, bits: Hashes, differing: int, emit: Emit) -> None:
-    alike = distance(bits[earlier], bits[later]) <= differing
-    emit(earlier[alike], later[alike])
+    for start in range(0, len(later), _BLOCK_ROWS):
+        one, other = earlier[start : start + _BLOCK_ROWS], later[start : start + _BLOCK_ROWS]
+        alike = distance(bits[one], bits[other]) <= differing
+        emit(one[alike], other[alike])
 
 
 def distance(one: Hashes, other: Hashes) -> NDArray[np.int64]:

@@ -88,8 +88,8 @@ def united(
         apart = low != high
         if not apart.any():
             return top[groups]
-        # Each top goes below the smallest that it is joined with; what that undid comes again.
-        np.minimum.at(top, high[apart], low[apart])
+        # Of several, one is joined and the others come again. Tops only get smaller: it ends.
+        top[high[apart]] = low[apart]
         while (top != top[top]).any():
             top = top[top]
 
@@ -186,7 +186,7 @@ class NearDuplicates:
         if not self._count:
             return groups
         bits = np.memmap(self._bits, "<u8", "r").reshape(self._count, -1)
-        pairs = PairFiles(self._folder)
+        pairs = PairFiles(self._folder, check=lambda: _refuse_stopped(stopped))
         try:
             self._collect(pairs, bits, skip, progress, stopped)
             texts = _Texts(text_of, stopped)

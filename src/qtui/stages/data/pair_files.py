@@ -6,7 +6,7 @@ by many bands, so a file that has grown is freed of repetitions before it grows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,20 @@ _LATER = np.uint64(32)
 
 
 class PairFiles:
-    """Files in `folder`; `close` removes them. Rows are numbered below 2**32."""
+    """Files in `folder`; `close` removes them. Rows are numbered below 2**32.
+
+    `check` is called between two files and may raise; nothing is to be read then.
+    """
 
     def __init__(
-        self, folder: Path, *, buffered: int = _BUFFERED, most_bytes: int = _BYTES
+        self,
+        folder: Path,
+        *,
+        check: Callable[[], None] = lambda: None,
+        buffered: int = _BUFFERED,
+        most_bytes: int = _BYTES,
     ) -> None:
+        self._check = check
         self._folder = folder
         self._buffered = buffered
         self._most_bytes = most_bytes
@@ -72,6 +81,7 @@ class PairFiles:
         files = pairs >> _LATER >> np.uint64(ROWS_A_FILE.bit_length() - 1)
         starts = np.flatnonzero(np.diff(files, prepend=files[0] + np.uint64(1)))
         for number, piece in zip(files[starts].tolist(), np.split(pairs, starts[1:]), strict=True):
+            self._check()
             limit = self._limits.setdefault(number, self._most_bytes)
             with self._path(number).open("ab") as file:
                 file.write(piece.astype("<u8").tobytes())
