@@ -168,7 +168,8 @@ def test_an_empty_table_is_said(tmp_path: Path, text: str) -> None:
 
 
 def test_a_header_alone_holds_no_rows(tmp_path: Path) -> None:
-    assert written(tmp_path / "x.csv", "a,b") == ([], Findings())
+    records, findings = written(tmp_path / "x.csv", "a,b")
+    assert (records, told(findings)) == ([], [("no-rows", 0)])
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_what_was_written_is_read_again(
     records, findings = written(tmp_path_factory.mktemp("csv") / "x.csv", text.getvalue())
     expected = [[cell or None for cell in row] for row in rows if any(row)]
     assert [list(value.values()) for value in values(records)] == expected
-    assert {kind for kind, _ in told(findings)} <= {"blank-rows"}
+    assert {kind for kind, _ in told(findings)} <= {"blank-rows", "no-rows"}
 
 
 @given(st.lists(st.text("a,;\t|\"' \\\n", max_size=12), max_size=8))
@@ -258,6 +259,8 @@ def test_broken_columns_cost_what_is_broken(tmp_path: Path) -> None:
         ("also fine", 3),
     ]
     assert told(findings) == [("invalid-utf8", 2)]
+    pyarrow.parquet.write_table(table.slice(0, 0), tmp_path / "y.parquet")
+    assert told(read(tmp_path / "y.parquet")[1]) == [("no-rows", 0)]
     whole = (tmp_path / "x.parquet").read_bytes()
     for name, content in {
         "none": b"",

@@ -44,6 +44,8 @@ def arrow_rows(source: Source, findings: FindingSink) -> Iterator[Record]:
             f"{clean_line(source.name)} is no readable {what} file{read}: "
             f"{clean_line(str(error), 200) or type(error).__name__}"
         ) from error
+    if not number:
+        findings.add("warning", "no-rows", "the table has no rows", source.name)
 
 
 def _values(batch: Any) -> Iterator[dict[str, Any] | None]:

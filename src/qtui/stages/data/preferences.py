@@ -30,10 +30,14 @@ _DOWN = ("false", "0", "no")
 
 
 def is_preference(record: dict[str, Any]) -> bool:
-    """Whether the row holds a worse answer and anything that may be the better one."""
-    if not any(record.get(key) is not None for key in WORSE):
-        return any(key in record for key in WORSE) and _has(record, BETTER)
-    return _has(record, BETTER) or _has(record, TURNS) or pairs.is_pair(record)
+    """Whether the row holds a worse answer and anything that may be the better one.
+
+    Columns that are there and null in all of a pair are another file's, merged into one table.
+    """
+    if _has(record, WORSE):
+        whole = _has(record, TURNS) or pairs.is_pair(record)
+        return whole or any(key in record for key in BETTER)
+    return _has(record, BETTER) and any(key in record for key in WORSE)
 
 
 def _has(record: dict[str, Any], keys: tuple[str, ...]) -> bool:

@@ -194,7 +194,9 @@ def _unknown(record: dict[str, Any]) -> ShapeError:
         return ShapeError("not-text", f"a row of numbers without any text (keys: {keys})")
     prompt, answer = first_of(record, pairs.PROMPTS), first_of(record, pairs.ANSWERS)
     if answer is not None and prompt is None:
-        return ShapeError("missing-key", f"an answer ({answer}) without a question (keys: {keys})")
+        way_out = f"set data.columns: [text={answer}] to learn it as plain text"
+        what = f"an answer ({answer}) without a question; {way_out} (keys: {keys})"
+        return ShapeError("missing-key", what)
     if prompt is not None and answer is None:
         return ShapeError("missing-key", f"a question ({prompt}) without an answer (keys: {keys})")
     if isinstance(record.get("text"), str):

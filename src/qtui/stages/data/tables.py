@@ -98,6 +98,7 @@ class _Table:
         self._findings = findings
         self._reader = csv.reader(lines, delimiter=delimiter, strict=True)
         self._first = 0  # line on which the row begins that was read last
+        self._losses = 0
 
     def records(self) -> Iterator[Record]:
         """All rows under the names of the header."""
@@ -105,14 +106,17 @@ class _Table:
         if header is None:
             return
         names = self._names(header)
-        blank = 0
+        rows = blank = 0
         while (cells := self._cells(len(names))) is not None:
+            rows += 1
             if len(cells) == len(names):
                 row = {name: cell or None for name, cell in zip(names, cells, strict=True)}
                 if any(row.values()):
                     yield Record(row, self._first)
                 else:
                     blank += 1
+        if not rows and not self._losses:
+            self._findings.add("warning", "no-rows", "the table has no rows", self._source)
         if blank:
             message = f"{blank} rows without anything in any cell were left out"
             self._findings.add("note", "blank-rows", message, self._source)
@@ -188,6 +192,7 @@ class _Table:
         self._reader = csv.reader(self._lines, delimiter=self._delimiter, strict=True)
 
     def _lost(self, message: str) -> None:
+        self._losses += 1
         self._findings.add("error", "ragged-row", message, self._source, self._first)
 
 
