@@ -34,10 +34,12 @@ def is_preference(record: dict[str, Any]) -> bool:
 
     Columns that are there and null in all of a pair are another file's, merged into one table.
     """
+    if record.keys().isdisjoint(WORSE):
+        return False
     if _has(record, WORSE):
         whole = _has(record, TURNS) or pairs.is_pair(record)
         return whole or any(key in record for key in BETTER)
-    return _has(record, BETTER) and any(key in record for key in WORSE)
+    return _has(record, BETTER)
 
 
 def _has(record: dict[str, Any], keys: tuple[str, ...]) -> bool:

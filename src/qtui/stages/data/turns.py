@@ -34,8 +34,13 @@ _MEDIA = ("image", "image_url", "input_image", "audio", "input_audio", "video", 
 
 def first_of(record: dict[str, Any], keys: Iterable[str]) -> str | None:
     """The first of `keys` that the record has, one with a value rather than one with null."""
-    present = [key for key in keys if key in record]
-    return next((key for key in present if record[key] is not None), next(iter(present), None))
+    null = None
+    for key in keys:
+        if key in record:
+            if record[key] is not None:
+                return key
+            null = null or key
+    return null
 
 
 def system_of(record: dict[str, Any]) -> list[Message]:
@@ -143,7 +148,12 @@ def _call(content: Any) -> Message:
 
 
 def _tool_calls(calls: Any) -> list[dict[str, Any]]:
-    """Tool calls as chat templates want them: arguments an object, not text."""
+    """Tool calls as chat templates want them: arguments an object, not text.
+
+    In a table, where their form cannot be fixed, they are JSON text.
+    """
+    if isinstance(calls, str):
+        calls = json_of(calls, "tool-call", "tool_calls")
     if not isinstance(calls, list):
         raise ShapeError("tool-call", f"tool_calls is {article(calls)}, not a list")
     found = []
