@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -28,7 +28,7 @@ from qtui.stages.data.suffixes import Compression
 from qtui.stages.data.utf8 import opened_as_utf8
 from qtui.terminal import clean_line
 
-__all__ = ["Line", "items", "parse_line", "read"]
+__all__ = ["Line", "items", "parse_line"]
 
 MAX_LINE_BYTES = 64 * 2**20
 MAX_DOCUMENT_BYTES = 256 * 2**20
@@ -62,18 +62,6 @@ def items(source: Source, findings: FindingSink) -> Iterator[Record | Line]:
     kind = source.kind if source.kind in ("json", "jsonl") else "auto"
     found = _items(source.path, kind, source.compression, source.name, findings)
     return told(found, source.name, findings)
-
-
-def read(
-    path: Path, kind: Literal["auto", "json", "jsonl"], findings: FindingSink
-) -> Iterator[Record]:
-    """Yield the records of one file; raises InputError where it is something else."""
-    source = str(path)
-    for item in _items(path, kind, "", source, findings):
-        if isinstance(item, Record):
-            yield item
-        else:
-            yield from parse_line(item[1], item[0], source, findings)
 
 
 def _items(
