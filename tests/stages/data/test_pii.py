@@ -35,6 +35,8 @@ def masked(text: str, kinds: tuple[str, ...] = pii.KINDS) -> str:
         ("电话：138 0013 8000", "电话：[PHONE]"),
         ("Call 555-1234 now", "Call [PHONE] now"),
         ("(11) 91234-5678", "[PHONE]"),
+        ("(212-736-5000) (+49 30 1234567)", "([PHONE]) ([PHONE])"),
+        ("in 2024 212-736-5000 2025", "in 2024 [PHONE] 2025"),
         # card
         ("4111 1111 1111 1111 / 5555-5555-5555-4444", "[CARD] / [CARD]"),
         ("Amex 3782 822463 10005, Diners 30569309025904", "Amex [CARD], Diners [CARD]"),
@@ -92,6 +94,7 @@ def test_found(text: str, expected: str) -> None:
         "12:30:45, 00:1A:2B:3C:4D:5E, std::vector, a::b, 999.1.1.1, 01.02.03.04",
         "550e8400-e29b-41d4-a716-446655440000, d41d8cd98f00b204e9800998ecf8427e",
         "40.7128, -74.0060; 3.14159265358979; $1,234,567.89; 6,000,000,000; 1e10; 0x7fff5fbff8c0",
+        "Llama-3.1-8B 412/1200, Decimal('+35236450.6'), 8.2.4.6 in sections \"8.2.4.44\", fc00::/7",
         "= 3600000000000 + 62426244000 + 198472480000",
         "lottery 03 12 25 33 41, sequence 1 2 3 4 5 6 7 8 9 10, 1 000 000 000",
         "password=YOUR_PASSWORD, api_key: <key>, token = ${TOKEN_1}, secret: xxxxxxxx12, pwd: ****",

@@ -94,6 +94,7 @@ def _worth_a_look(text: str) -> bool:
         or _DIGITS.search(text) is not None
         or secrets.has_without_digits(text)
         or _has_written_at(text)
+        or _has_spoken_dot(text)
     )
 
 
@@ -167,6 +168,13 @@ _WRITTEN_AT = re.compile(
     r"[A-Za-z0-9-]{1,63}(?: ?(?:\.|[\[({] ?dot ?[\])}]) ?[A-Za-z0-9-]{2,63}){1,5}(?![\w-])",
     re.IGNORECASE,
 )
+# In so many words only with a usual ending: "we look at the dot in the middle" is none.
+_SPOKEN = re.compile(
+    r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63} at (?!(?:the|a|an|this|that|each|every|one) )"
+    r"[A-Za-z0-9-]{1,63}(?: dot [A-Za-z0-9-]{2,63}){0,3} dot "
+    r"(?:com|org|net|edu|gov|info|io|co|eu|uk|de|fr|ch|nl|ca|au|jp|br)(?![\w-])",
+    re.IGNORECASE,
+)
 
 
 def _emails(text: str) -> Iterator[Span]:
@@ -177,9 +185,14 @@ def _emails(text: str) -> Iterator[Span]:
         if span and (not spans or span[0] >= spans[-1][1]):
             spans.append(span)
         at = text.find("@", at + 1)
+    written = []
     if _has_written_at(text):
+        written += [Pii("email", *match.span()) for match in _WRITTEN_AT.finditer(text)]
+    if _has_spoken_dot(text):
+        written += [Pii("email", *match.span()) for match in _SPOKEN.finditer(text)]
+    if written:
         taken = [Pii("email", *span) for span in spans]
-        written = [Pii("email", *match.span()) for match in _WRITTEN_AT.finditer(text)]
+        written = _merged([], written)
         spans = [(item.start, item.end) for item in _with_free(taken, written)]
     yield from spans
 
@@ -187,6 +200,11 @@ def _emails(text: str) -> Iterator[Span]:
 def _has_written_at(text: str) -> bool:
     """Whether "name (at) host (dot) org" may be there."""
     return ("(" in text or "[" in text or "{" in text) and _AT.search(text) is not None
+
+
+def _has_spoken_dot(text: str) -> bool:
+    """Whether "name at host dot org" may be there."""
+    return " dot " in text and " at " in text
 
 
 def _email_around(text: str, at: int) -> Span | None:
@@ -219,15 +237,15 @@ _V6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4})?:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*
 _DOTTED = re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]")
 _COLONS = re.compile(":[0-9A-Fa-f]{1,4}:")
 _VERSION = re.compile(
-    r"(?:\b(?:versions?|ver|v|rev|revision|releases?|build|update|firmware|driver|patch|section|"
-    r"chapter|clause|paragraph|figure|table|oid)[\s.:#]*(?:number |no\.? )?(?:is |was |to )?"
-    r"|[A-Za-z][\w.]*/|[=~<>^]=?\s?)$",
+    r"(?:\b(?:versions?|ver|v|rev|revision|releases?|build|update|firmware|driver|patch|sections?|"
+    r"chapter|clause|paragraph|figure|table|oid)[\s.:#\"']*(?:number |no\.? )?(?:is |was |to )?"
+    r"|[A-Za-z][\w.]*/|[=~<>!]=\s?|[\^~])$",
     re.IGNORECASE,
 )
-_PREFIX = re.compile("/([0-9]{1,2})(?![0-9])")
+_PREFIX = re.compile("/([0-9]{1,3})(?![0-9])")
 _ADDRESS = re.compile(
     r"(?<!\[)\b(?:ip(?:v4)?|address|adresse|dirección|host|server|servers|dns|gateway|router|ping|"
-    r"ssh|curl|subnet|network|resolver|nameserver|from|client|peer|proxy)\b|://",
+    r"ssh|curl|subnet|network|resolver|nameserver|client|peer|proxy)\b|://",
     re.IGNORECASE,
 )
 _GLOBAL_V6 = re.compile(r"[23][0-9a-f]{3}:|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:|64:ff9b:|::ffff:")
@@ -240,8 +258,9 @@ def _ips(text: str) -> Iterator[Span]:
     if "::" in text or _COLONS.search(text):
         for match in _V6.finditer(text):
             address = match[0].rstrip(".:") if not match[0].endswith("::") else match[0]
-            if _is_v6(address):
-                spans.append((match.start(), match.start() + len(address)))
+            end = match.start() + len(address)
+            if _is_v6(address) and not _is_network(text, match.start(), end):
+                spans.append((match.start(), end))
         spans.sort()
         for index in range(len(spans) - 1, 0, -1):  # ::ffff:192.0.2.1 is one, not two
             if spans[index][0] < spans[index - 1][1]:
@@ -257,8 +276,7 @@ def _is_v4(text: str, start: int, end: int) -> bool:
     octets = address.packed
     if address.is_loopback or address.is_multicast or octets[0] == 0 or octets[:1] == b"\xff":
         return False
-    prefix = _PREFIX.match(text, end)
-    if prefix and int(prefix[1]) < 31 and _is_network(f"{address}/{prefix[1]}"):
+    if _is_network(text, start, end):
         return False
     before = text[max(0, start - 40) : start]
     if _VERSION.search(before):
@@ -267,13 +285,16 @@ def _is_v4(text: str, start: int, end: int) -> bool:
     return max(octets) >= 20 or _ADDRESS.search(before) is not None
 
 
-def _is_network(text: str) -> bool:
+def _is_network(text: str, start: int, end: int) -> bool:
     """Whether this is a network by its number, 203.0.113.0/24, and not a machine in it."""
+    prefix = _PREFIX.match(text, end)
     try:
-        ipaddress.IPv4Network(text)
+        return (
+            prefix is not None
+            and ipaddress.ip_network(text[start : prefix.end()]).num_addresses > 2
+        )
     except ValueError:
         return False
-    return True
 
 
 def _is_v6(text: str) -> bool:

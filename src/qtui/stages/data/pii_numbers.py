@@ -19,6 +19,8 @@ Span = tuple[int, int]
 LONG = re.compile(r"[0-9](?:[ .()/\xa0\u2010-\u2015-]{0,3}[0-9]){6}")
 """Seven digits with little between them: a text without these holds none of the numbers here."""
 
+# The patterns below begin with a digit and look back from there: a search for a digit is many times
+# as fast as one that looks back at every character.
 _WINDOW = 40
 _ID_WORDS = (
     r"order|invoice|ticket|tracking|transaction|ref|reference|id|ids|isbn|issn|ean|upc|sku|serial|"
@@ -44,10 +46,10 @@ def _words(yes: str) -> re.Pattern[str]:
 # ---- cards --------------------------------------------------------------------------------------
 
 _CARD = re.compile(
-    r"(?<![\w.+-])(?:"
-    r"[0-9]{4}([ \xa0-])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{3})?"
-    r"|[0-9]{4}([ \xa0-])[0-9]{6}\2[0-9]{4,5}"
-    r"|(?P<plain>[0-9]{13,19})"
+    r"[0-9](?<![\w.+-].)(?:"
+    r"[0-9]{3}([ \xa0.-])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{3})?"
+    r"|[0-9]{3}([ \xa0.-])[0-9]{6}\2[0-9]{4,5}"
+    r"|(?P<plain>[0-9]{12,18})"
     r")(?!\w|[.-][0-9])"
 )
 # ISO/IEC 7812 ranges of the networks, and how many digits their numbers have.
@@ -83,7 +85,7 @@ def cards(text: str) -> Iterator[Span]:
 
 # ---- IBAN ---------------------------------------------------------------------------------------
 
-_IBAN = re.compile(r"(?<![^\W_])[A-Z]{2}[0-9]{2}(?=[ \xa0-]?[A-Z0-9])", re.IGNORECASE)
+_IBAN = re.compile(r"[0-9](?<=[A-Za-z]{2}.)(?<![^\W_][A-Za-z]{2}.)[0-9](?=[ \xa0-]?[A-Za-z0-9])")
 _IBAN_CHARACTER = re.compile(r"[ \xa0-]?[A-Za-z0-9]")
 
 
@@ -91,16 +93,17 @@ def ibans(text: str) -> Iterator[Span]:
     """IBANs of every country that has them, with or without spaces."""
     end = 0
     for match in _IBAN.finditer(text):
-        if match.start() < end:
+        start = match.start() - 2
+        if start < end:
             continue
-        wanted = _iban_length(match[0][:2].upper())
+        wanted = _iban_length(text[start : start + 2].upper())
         place, seen = match.end(), 4
         while seen < wanted and (character := _IBAN_CHARACTER.match(text, place)):
             place, seen = character.end(), seen + 1
-        number = text[match.start() : place].replace("\xa0", " ")
+        number = text[start:place].replace("\xa0", " ")
         if seen == wanted and not text[place : place + 1].isalnum() and _is_iban(number):
             end = place
-            yield match.start(), place
+            yield start, place
 
 
 def _is_iban(number: str) -> bool:
@@ -118,7 +121,7 @@ def _iban_length(country: str) -> int:
 
 # ---- US social security numbers -----------------------------------------------------------------
 
-_SSN = re.compile(r"(?<![\w.+-])[0-9]{3}([ -]?)[0-9]{2}\1[0-9]{4}(?!\w|[.-][0-9])")
+_SSN = re.compile(r"[0-9](?<![\w.+-].)[0-9]{2}([ -]?)[0-9]{2}\1[0-9]{4}(?!\w|[.-][0-9])")
 _SSN_WORDS = _words(r"ssn|ssns|social security|soc\.? sec\.?|social insurance|tax ?id|taxpayer")
 
 
@@ -136,14 +139,15 @@ def ssns(text: str) -> Iterator[Span]:
 
 _GAP = r"[ .()/\xa0\u2010-\u2015-]{0,3}"
 _PHONE = re.compile(
-    rf"(?<![\w.#@$€£¥=&%/-])(?P<number>(?:\(?\+|\()?[0-9](?:{_GAP}[0-9]){{6,16}})"
+    r"(?P<number>[+(0-9](?<![\w.#@$€£¥=&%/(+-].)(?:(?<=\()\+?[0-9]|(?<=\+)[0-9]|(?<=[0-9]))"
+    rf"(?:{_GAP}[0-9]){{6,16}})"
     r"(?:,? ?(?:ext\.?|extension|x) ?[0-9]{1,6})?(?![\w@%°]|[,:][0-9])"
 )
 _PHONE_WORDS = _words(
     r"(?:tele|smart|cell|mobile )?phones?(?: number)?|tel|cell|cellular|mobile|call(?:ed|ing)?|fax|"
     r"whatsapp|sms|text(?: me)?|dial|hotline|landline|ring|reach(?: me)?|contact|"
-    r"telefon(?:nummer)?|handy(?:nummer)?|mobil|rufnummer|anruf|appelez|t[ée]l[ée]phone|portable|"
-    r"tel[ée]fono|m[óo]vil|celular|telefone|cellulare|ll[áa]ma(?:me)?|тел|телефон|"
+    r"telefon(?:nummer)?|handy(?:nummer)?|mobil|rufnummer|anruf|appelez|t[ée]l|t[ée]l[ée]phone|portable|"
+    r"tel[ée]fono|m[óo]vil|celular|telefone|cellulare|ll[áa]m[ae]me|тел|телефон|"
     r"电话|手机|電話|携帯|전화"
 )
 _REGIONS = (
@@ -152,21 +156,28 @@ _REGIONS = (
 )
 _TRUNK_ZERO = ("GB", "DE", "FR", "IT", "AU", "NL", "JP", "KR", "CH", "AT", "BE", "SE", "ZA", "NZ")
 _IN_BRACKETS = ("US", "BR", "GB", "DE", "AU", "MX", "IN", "JP", "ZA", "NZ")
-_US_SHAPE = re.compile(r"(?:1[-. ])?(?:\([0-9]{3}\) ?|[0-9]{3}([-.]))[0-9]{3}[-. ][0-9]{4}$")
+_US_SHAPE = re.compile(
+    r"(?:1[-. ])?(?:\([0-9]{3}\) ?[0-9]{3}[-. ]|[0-9]{3}([-. ])[0-9]{3}\1)[0-9]{4}$"
+)
 _DATE = re.compile(
     r"(?:(?:19|20)[0-9]{2}([./ -])[01]?[0-9]\1[0-3]?[0-9]|[0-3]?[0-9]([./-])[0-3]?[0-9]\2"
     r"(?:(?:19|20)[0-9]{2}|[0-9]{2}))(?![./-]?[0-9])"
 )
 _YEARS = re.compile(r"(?:19|20)[0-9]{2}[ \u2010-\u2015/-]+(?:19|20)[0-9]{2}$")
+_DECIMAL = re.compile(r"\+?[0-9]{4,}\.[0-9]+$")
 
 
 def phones(text: str) -> Iterator[Span]:
     """Telephone numbers: with a country code, in a national form, or behind a word that says so."""
     for match in _PHONE.finditer(text):
-        if _is_phone(text, *match.span("number")):
-            yield match.span()  # with its extension
+        number = match["number"]
+        # One bracket belongs to the sentence: (212-736-5000).
+        first = match.start() + (number[0] == "(" and ")" not in number)
+        number = text[first : match.end("number")]
+        if _is_phone(text, first, match.end("number")):
+            yield first, match.end()  # with its extension
             continue
-        for start, end in _parts(match["number"], match.start()):
+        for start, end in _parts(number, first):
             if _is_phone(text, start, end):
                 yield start, end
                 break
@@ -177,14 +188,15 @@ def _parts(candidate: str, offset: int) -> Iterator[Span]:
     last, first = candidate.rfind(" "), candidate.find(" ")
     if last > 0:
         yield offset, offset + last
-    if first > 0 and candidate[0] not in "+(":
+    # What is left begins with no 0: 8 022 152 059 is one number.
+    if first > 0 and candidate[0] not in "+(" and candidate[first + 1] != "0":
         yield offset + first + 1, offset + len(candidate)
 
 
 def _is_phone(text: str, start: int, end: int) -> bool:
     candidate = text[start:end]
     digits = re.sub("[^0-9]", "", candidate)
-    if len(digits) < 7 or _DATE.match(candidate) or _YEARS.match(candidate):
+    if len(digits) < 7 or any(form.match(candidate) for form in (_DATE, _YEARS, _DECIMAL)):
         return False
     if candidate.count("(") != candidate.count(")") or len(set(digits)) < 3:
         return False
