@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from qtui.stages.data.augment import PLACE, TEMPLATES, drawn, may_vary, variations
 from qtui.stages.data.rows import Row
 
-SAID = st.sampled_from(["do it", "why?", "Task: do it", "do it\n\nPlease answer.", "wofür?"])
+SAID = st.sampled_from(
+    ["do it", "do it!", "Please do it", "Task: do it", "do it\n\nPlease answer.", "wofür?"]
+)
 OWN = ["{instruction}!", "Please {instruction}", "{instruction}, {instruction}"]
 
 
@@ -95,6 +97,13 @@ def test_the_share_is_met_where_rows_differ() -> None:
     assert len(used) == len(TEMPLATES)
     one, other = ({n for n, _, _ in varied(rows, 0.1, seed=seed)} for seed in (1, 2))
     assert len(one & other) < 40  # 12 expected
+
+
+def test_two_rows_that_would_become_the_same_become_it_once() -> None:
+    rows = [row("Please do it"), row("do it!")]
+    found = varied(rows, 0.75, templates=OWN[:2])
+    said = [variation.messages[0]["content"] for _, variation, _ in found]
+    assert sorted(said) == ["Please Please do it", "Please do it!", "do it!!"]
 
 
 def test_what_cannot_be_varied_is_left_alone() -> None:
