@@ -16,8 +16,8 @@ median `similarity`, how many are `due` (at or above the threshold), and of thes
 
 `datasketch` gets the same pieces, threshold and number of permutations and chooses its bands by
 itself; `datasketch_our_bands` gets our bands too. Each row asks the index for rows like it and is
-then added. Rows/s are those of one process, from texts to the result; rows per second of CPU time too,
-which a busy machine does not change.
+then added. Rows a second are those of one process, from texts to the result; by the clock, and by
+its CPU time, which a busy machine changes less.
 
     python benchmarks/duplicates.py [--rows 12000] [--threshold 0.8]
     python benchmarks/duplicates.py --scale 2000000
