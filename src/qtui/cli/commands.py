@@ -106,6 +106,21 @@ COMMANDS: tuple[CommandSpec, ...] = (
         (_OPTIONAL_PATH, _PRESET, _SET, _DEVICE),
     ),
     CommandSpec(
+        ("prepare-data",), "prepare:prepare_data",
+        "read, clean, check, split and tokenise the data of a run file, and report on them",
+        ("qtui prepare-data run.yaml", "qtui prepare-data run.yaml --set data.output_path=clean"),
+        (
+            _OPTIONAL_PATH, _PRESET, _SET,
+            _argument("--name", help="name of the run (default: two words at random)",
+                      metavar="NAME"),
+            _DETACH,
+        ),
+        "A run of its own, kind prepare: it can be left, attached to, stopped and resumed, and "
+        "the dashboard shows every row of it. qtui train on the same data takes it over. Ends "
+        "with 2 when the data cannot be trained on, as qtui train would. What is accepted: "
+        "docs/data.md",
+    ),
+    CommandSpec(
         ("train",), "train:train", "start a run and follow it",
         ("qtui train run.yaml", "qtui train run.yaml --set training.max_steps=100 --detach"),
         (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtui.cli import fit
+from qtui.cli import data_report, fit
 from qtui.cli.output import Output, Styled
 from qtui.errors import EXIT_DONE, EXIT_IMPOSSIBLE
 
@@ -59,7 +59,7 @@ def validate(arguments: Namespace, out: Output) -> int:
         )
     else:
         if report is not None:
-            _data(report, out)
+            data_report.show(report, out)
         else:
             out.line(Styled("data      ", "bold"), unchecked)
         out.line("")
@@ -97,36 +97,3 @@ def _prepare(config: FineTuneConfig, out: Output) -> dict[str, Any]:
             follow(run, out, write=lambda *_: None)
 
     return prepare.prepare(config, command=["qtui", "validate"], attend=attend).report
-
-
-def _data(report: dict[str, Any], out: Output) -> None:
-    """The report as a person reads it."""
-    lengths = report["lengths"]
-    out.line(
-        Styled("data      ", "bold"),
-        f"{report['train_rows']:,} rows to train on, {report['validation_rows']:,} held out",
-    )
-    for label, text in (
-        ("trained", f"{report['trained_tokens']:,} of {report['tokens']:,} tokens "
-                    f"({report['trained_share']:.1%})"),
-        ("lengths", f"half up to {lengths['p50']:,} tokens, 99 % up to {lengths['p99']:,}, "
-                    f"longest {lengths['max']:,}; cut at {report['max_seq_length']:,}"),
-        ("truncated", f"{report['rows_truncated']:,} rows"),
-        ("dropped", f"{report['rows_dropped']:,} rows with nothing of the answer left"),
-        ("unusable", f"{report['rows_bad']:,} of {report['rows_read']:,} rows"),
-    ):  # fmt: skip
-        out.line(Styled(f"  {label:<10}", "dim"), text)
-    for sentence in report["suggestions"]:
-        out.line("  ", Styled("try  ", "yellow"), sentence)
-    styles = {"error": "red", "warning": "yellow"}
-    counts = dict(report["finding_counts"])
-    for finding in report["findings"]:
-        where = finding.get("source", "")
-        line = finding.get("line")
-        place = f"{where}:{line}: " if where and line else f"{where}: " if where else ""
-        style = styles.get(finding["level"], "dim")
-        out.line("  ", Styled(f"{finding['level']:<8}", style), place, finding["message"])  # type: ignore[arg-type]
-        counts[finding["kind"]] = counts.get(finding["kind"], 1) - 1
-    more = sum(count for count in counts.values() if count > 0)
-    if more:
-        out.line(f"  and {more:,} more findings like these")

@@ -49,13 +49,17 @@ class PhaseEvent(Event, frozen=True, kw_only=True, tag="phase"):
     detail: str = ""
 
 
+Unit = Literal["steps", "rows", "bytes", "files"]
+"""What progress is counted in."""
+
+
 class ProgressEvent(Event, frozen=True, kw_only=True, tag="progress"):
     """`done` of `total` (0: unknown) units of `what`: steps, rows or bytes."""
 
     what: str
     done: int
     total: int = 0
-    unit: Literal["steps", "rows", "bytes", "files"] = "steps"
+    unit: Unit = "steps"
 
 
 class MetricsEvent(Event, frozen=True, kw_only=True, tag="metrics"):

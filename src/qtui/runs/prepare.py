@@ -28,20 +28,25 @@ from qtui.errors import (
     StoppedError,
 )
 from qtui.runs import commands, folder, launch, series
-from qtui.runs.events import FailedEvent, PhaseEvent, ProgressEvent, Stop
+from qtui.runs.dataset import Dataset, Part, StoredRow, StoredTokens
+from qtui.runs.events import FailedEvent, Stop
 from qtui.runs.folder import Run
 from qtui.runs.lock import is_held
 from qtui.runs.log import EventReader
+from qtui.runs.preparing import KIND, doing
+from qtui.runs.series import History
 from qtui.runs.state import FINAL, status
 
 TRAIN_EXTRA = ("torch", "transformers", "datasets", "trl", "peft")
 """Packages without which no data can be read as a run reads them."""
 
 _POLL = 0.1
+_PREVIEW_ROWS = 20
 _STOP_SECONDS = 5.0  # less than the dashboard takes to close
 
 
-class PreviewRow(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class PreviewRow:
     """A training row as the model will see it: `trained` are spans (start, end) of `text`."""
 
     text: str
@@ -62,9 +67,6 @@ class Look:
     rows: tuple[PreviewRow, ...]
 
 
-_row = msgspec.json.Decoder(PreviewRow)
-
-
 def missing() -> list[str]:
     """Packages of the `[train]` extra that are not installed; with one missing no look works."""
     return [name for name in TRAIN_EXTRA if find_spec(name) is None]
@@ -83,9 +85,7 @@ def prepare(
     ImpossibleError, …), with a message that begins with `data: `.
     """
     with tempfile.TemporaryDirectory(prefix="qtui-validate-") as place:
-        run = folder.create(
-            Path(place), kind="prepare", config=resolve_dict(config), command=command
-        )
+        run = folder.create(Path(place), kind=KIND, config=resolve_dict(config), command=command)
         try:
             launch.launch(run)
             attend(run)
@@ -154,16 +154,12 @@ class Looking(threading.Thread):
             self._done(found)
 
     def _attend(self, run: Run) -> None:
-        reader = EventReader(run.events)
+        reader, history = EventReader(run.events), History()
         while True:
             over = status(run) in FINAL and not is_held(run.lock)
-            for event in reader.poll():
-                if isinstance(event, PhaseEvent):
-                    words = event.phase.replace("_", " ")
-                    self._doing = f"{words}: {event.detail}" if event.detail else words
-                elif isinstance(event, ProgressEvent) and event.total:
-                    count = f"{event.done:,} of {event.total:,} {event.unit}"
-                    self._doing = f"{event.what} {count}"
+            if events := reader.poll():
+                history.feed(events)
+                self._doing = str(doing(history))
             if over:
                 return
             if self._cancelled.wait(_POLL):
@@ -171,8 +167,29 @@ class Looking(threading.Thread):
 
 
 def _rows(run: Run) -> tuple[PreviewRow, ...]:
-    lines = (run.data / "preview.jsonl").read_bytes().splitlines()
-    return tuple(_row.decode(line) for line in lines)
+    """The first rows to train on."""
+    found: list[PreviewRow] = []
+    with Dataset(run.data) as data:
+        number = data.next_of(Part.TRAIN, -1)
+        while number is not None and len(found) < _PREVIEW_ROWS:
+            row, seen = data.row(number), data.tokens(number)
+            if seen is not None:
+                found.append(_preview(row, seen))
+            number = data.next_of(Part.TRAIN, number)
+    return tuple(found)
+
+
+def _preview(row: StoredRow, seen: StoredTokens) -> PreviewRow:
+    length = len(seen.token_ids())
+    return PreviewRow(
+        text=seen.text,
+        trained=seen.trained,
+        source=row.source,
+        line=row.line,
+        tokens=length,
+        trained_tokens=seen.trained_tokens,
+        truncated=length > seen.kept,
+    )
 
 
 def _stop(run: Run) -> None:

@@ -12,10 +12,11 @@ import pytest
 
 from qtui.config.models import FineTuneConfig
 from qtui.errors import InputError, StoppedError
-from qtui.stages.data import measure
+from qtui.runs.dataset import Dataset, Part
+from qtui.stages.data import encode, measure
 from qtui.stages.data.prepare import Prepared, prepare
 from qtui.stages.data.rows import Findings
-from qtui.stages.data.store import RowWriter, write_atomically
+from qtui.stages.data.store import TokenWriter, write_atomically
 from qtui.stages.data.tokenise import IGNORED, Tokens
 from tests.stages.data import tiny
 
@@ -54,11 +55,9 @@ def test_rows_reach_the_trainer_and_the_report_adds_up(tmp_path: Path) -> None:
     path = rows(tmp_path / "x.jsonl")
     with path.open("a") as file:
         file.write("{broken\n")
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[str, int, int, str]] = []
     out = tmp_path / "run" / "data"
-    prepared = run(
-        config(path, max_bad_rows=0.1), out, progress=lambda done, total: seen.append((done, total))
-    )
+    prepared = run(config(path, max_bad_rows=0.1), out, progress=lambda *told: seen.append(told))
     tokenizer = tiny.tokenizer(tiny.MARKED)
     report = prepared.report
     assert (report.rows_read, report.rows_bad, report.train_rows, report.validation_rows) == (
@@ -68,7 +67,7 @@ def test_rows_reach_the_trainer_and_the_report_adds_up(tmp_path: Path) -> None:
         4,
     )
     assert (len(prepared.train), len(prepared.validation)) == (16, 4)
-    assert seen[-1] == (20, 20)
+    assert seen[-1] == ("prepare", 20, 20, "rows")
     tokens = trained = 0
     for row in prepared.train:
         assert set(row) == {"input_ids", "labels"}
@@ -86,10 +85,19 @@ def test_rows_reach_the_trainer_and_the_report_adds_up(tmp_path: Path) -> None:
     assert any(f"{path}:21: not valid JSON" in sentence for sentence in report.sentences())
     # What lies in the folder says the same.
     assert msgspec.json.decode((out / "report.json").read_bytes(), type=measure.Report) == report
-    preview = [json.loads(line) for line in (out / "preview.jsonl").read_text().splitlines()]
-    assert len(preview) == 16
-    (start, end), text = preview[0]["trained"][0], preview[0]["text"]
-    assert text[start:end].endswith("<|im_end|>")
+    with Dataset(out) as stored:
+        assert len(stored) == 21
+        number = stored.next_of(Part.TRAIN, -1)
+        assert number is not None
+        view = stored.tokens(number)
+        assert view is not None
+        (start, end) = view.trained[0]
+        assert view.text[start:end].endswith("<|im_end|>")
+        assert list(view.token_ids()[: view.kept]) == prepared.train[0]["input_ids"]
+        assert (stored.part(20), stored.tokens(20)) == (Part.UNUSABLE, None)
+        assert stored.row(20).raw == "{broken\n"
+        (finding,) = stored.findings()
+        assert (finding.kind, finding.row) == ("broken-json", 20)
     # The sample prompts are held-out questions and their answers.
     assert len(prepared.sample_prompts) == 2
     messages, reference = prepared.sample_prompts[0]
@@ -180,7 +188,7 @@ def test_rows_that_lose_their_answer_are_counted_and_cut_rows_suggest_a_length(
     assert (report.train_rows, report.rows_dropped, report.rows_truncated) == (19, 1, 2)
     assert len(prepared.train) == 19
     assert report.finding_counts["dropped"] == 1
-    assert f"{path}:19" in str(report.findings[0])
+    assert any(f"{path}:19: no trained token" in str(finding) for finding in report.findings)
     assert any("1 of 20 rows are not used" in sentence for sentence in report.suggestions)
     assert any(f"max_seq_length {report.lengths.p99}" in s for s in report.suggestions)
 
@@ -266,10 +274,10 @@ def test_text_that_the_model_takes_for_its_own_marks_is_said(tmp_path: Path) -> 
 
 def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "rows.arrow"
-    with pytest.raises(ZeroDivisionError), RowWriter(target) as writer:
+    with pytest.raises(ZeroDivisionError), TokenWriter(target) as writer:
         writer.add([1], [1])
         raise ZeroDivisionError
-    with RowWriter(target):
+    with TokenWriter(target):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -335,7 +343,7 @@ def test_hub_errors_name_the_cause_and_the_way_out(tmp_path: Path, mode: str) ->
                 "-c",
                 "from qtui.config.models import DataConfig\n"
                 "from qtui.errors import QtuiError\n"
-                "from qtui.stages.data.load import load\n"
+                "from tests.stages.data.collecting import load\n"
                 "try: load(DataConfig(input_path='someone/something'), seed=1)\n"
                 "except QtuiError as error: print(type(error).__name__, error, error.remedy)\n",
             ],
@@ -348,6 +356,7 @@ def test_hub_errors_name_the_cause_and_the_way_out(tmp_path: Path, mode: str) ->
             capture_output=True,
             text=True,
             check=True,
+            cwd=Path(__file__).parents[3],
         )
     finally:
         server.shutdown()
@@ -360,3 +369,177 @@ def test_hub_errors_name_the_cause_and_the_way_out(tmp_path: Path, mode: str) ->
     }
     for part in expected[mode]:
         assert part in result.stdout
+
+
+# ---- what was prepared before -------------------------------------------------------------------
+
+
+def prepared_twice(
+    tmp_path: Path, first: FineTuneConfig, second: FineTuneConfig
+) -> tuple[Prepared, Prepared]:
+    one = run(first, tmp_path / "one")
+    return one, run(second, tmp_path / "two", others=[tmp_path / "none", tmp_path / "one"])
+
+
+def test_the_same_data_are_taken_over_without_a_copy(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl")
+    one, two = prepared_twice(tmp_path, config(path), config(path, dataset_num_proc=1))
+    assert (two.taken, two.taken_from) == ("all", tmp_path / "one")
+    assert two.train[:] == one.train[:]
+    assert two.report == one.report
+    assert two.sample_prompts == one.sample_prompts
+    first, second = (tmp_path / name / "rows.jsonl" for name in ("one", "two"))
+    assert first.stat().st_ino == second.stat().st_ino
+    with Dataset(tmp_path / "two") as stored:
+        assert len(stored) == 20
+
+
+def test_another_length_takes_the_rows_and_another_file_nothing(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl")
+    one, two = prepared_twice(tmp_path, config(path), config(path, length=30))
+    assert two.taken == "rows"
+    assert two.report.content_hash == one.report.content_hash
+    assert two.report.max_seq_length == 30
+    path.write_text(path.read_text().replace("answer is 3", "answer is 4"))
+    three = run(config(path), tmp_path / "three", others=[tmp_path / "one", tmp_path / "two"])
+    assert three.taken == ""
+    assert three.report.content_hash != one.report.content_hash
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"validation_split": 0.4},
+        {"system_prompt": "be kind"},
+        {"on_duplicate": "keep"},
+        {"test_split": 0.1},
+        {"max_samples": 7},
+    ],
+)
+def test_a_setting_that_decides_is_never_taken_over(
+    tmp_path: Path, setting: dict[str, Any]
+) -> None:
+    path = rows(tmp_path / "x.jsonl")
+    _, two = prepared_twice(tmp_path, config(path), config(path, **setting))
+    assert two.taken == ""
+
+
+def test_rows_that_were_collected_survive_a_stop_while_encoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encode, "BATCH", 5)
+    path = rows(tmp_path / "x.jsonl", 30)
+    told: list[str] = []
+
+    def progress(what: str, done: int, total: int, unit: str) -> None:
+        told.append(what)
+
+    with pytest.raises(StoppedError):
+        run(config(path), tmp_path / "out", progress=progress, stopped=lambda: "prepare" in told)
+    told.clear()
+    assert len(run(config(path), tmp_path / "out", progress=progress).train) == 24
+    assert set(told) == {"prepare"}
+
+
+# ---- parts --------------------------------------------------------------------------------------
+
+
+def test_rows_for_the_test_are_kept_apart(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl", 40)
+    prepared = run(config(path, test_split=0.25), tmp_path / "out")
+    assert prepared.report.parts == {
+        **dict.fromkeys(prepared.report.parts, 0),
+        **{"train": 22, "validation": 8, "test": 10},
+    }
+    held = rows(tmp_path / "t.jsonl", 3, answer="another answer is")
+    own = run(config(path, test_path=str(held)), tmp_path / "own")
+    assert own.report.parts["test"] == 3
+
+
+def test_plain_text_is_learnt_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(
+        "".join(json.dumps({"text": f"a text of its own, number {i}"}) + "\n" for i in range(10))
+    )
+    prepared = run(config(tmp_path / "x.jsonl"), tmp_path / "out")
+    tokenizer = tiny.tokenizer(tiny.MARKED)
+    assert (len(prepared.train), len(prepared.validation)) == (8, 2)
+    for row in prepared.train:
+        text = tokenizer.decode(row["input_ids"])
+        assert text.removeprefix("<s>").startswith("a text of its own")
+        assert text.endswith("<|im_end|>")
+        learnt = [label for label in row["labels"] if label != IGNORED]
+        assert len(learnt) >= len(row["input_ids"]) - 1  # all but the mark of the beginning
+    assert prepared.sample_prompts == []
+
+
+def test_preference_pairs_are_prepared_but_are_no_rows_to_learn(tmp_path: Path) -> None:
+    pairs = [
+        {"prompt": f"question {i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(6)
+    ]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    with pytest.raises(InputError, match="preference pair"):
+        run(config(path), tmp_path / "refused")
+    chosen = run(config(path, preference_rows="chosen"), tmp_path / "chosen")
+    assert len(chosen.train) + len(chosen.validation) == 6
+    kept = run(
+        config(path, preference_rows="keep", output_path=str(tmp_path / "copies")),
+        tmp_path / "kept",
+    )
+    assert kept.train is None
+    assert kept.report.train_rows == 5
+    first = json.loads((tmp_path / "copies" / "train.jsonl").read_text().splitlines()[0])
+    assert [m["role"] for m in first["prompt"]] == ["user"]
+    assert first["chosen"][0]["content"].startswith("good")
+    assert first["rejected"][0]["content"].startswith("bad")
+
+
+@pytest.mark.parametrize("setting", ["drop", "fail"])
+def test_rows_that_are_too_long(tmp_path: Path, setting: str) -> None:
+    path = rows(tmp_path / "x.jsonl", 9)
+    with path.open("a") as file:
+        words = " ".join(f"word{i}" for i in range(60))
+        file.write(json.dumps({"instruction": "q", "output": words}) + "\n")
+    settings = config(path, length=60, on_overlong=setting, validation_split=0)
+    if setting == "fail":
+        with pytest.raises(InputError, match=r"x\.jsonl:10 has \d+ tokens; max_seq_length is 60"):
+            run(settings, tmp_path / "out")
+        return
+    report = run(settings, tmp_path / "out").report
+    assert (report.train_rows, report.parts["dropped"]) == (9, 1)
+    assert report.finding_counts["overlong"] == 1
+
+
+def test_rows_in_processes_are_the_same_rows(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl", 2600, answer="the number that is wanted here is")
+    alone = run(config(path, dataset_num_proc=1), tmp_path / "alone")
+    spread = run(config(path, dataset_num_proc=2), tmp_path / "spread")
+    for name in ("rows.jsonl", "parts.bin", "tokens.msgpack", "train.arrow", "findings.jsonl"):
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "spread" / name).read_bytes()
+    assert alone.report.content_hash == spread.report.content_hash
+
+
+def test_parquet_copies_are_read_again_as_they_were(tmp_path: Path) -> None:
+    call = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
+    turns = [
+        {"role": "user", "content": "what is one and one?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "2", "name": "add"},
+        {"role": "assistant", "content": "It is two."},
+    ]
+    path = rows(tmp_path / "x.jsonl", 5)
+    with path.open("a") as file:
+        file.write(json.dumps({"messages": turns, "tools": [{"name": "add"}]}) + "\n")
+    text = "{{ tools }}" + tiny.MARKED.replace(
+        "message['content'] + '<|im_end|>' }}{% endgeneration",
+        "message['content'] ~ (message['tool_calls'] or '') + '<|im_end|>' }}{% endgeneration",
+    )
+    settings = config(
+        path, validation_split=0, output_path=str(tmp_path / "out"), output_format="parquet"
+    )
+    first = run(settings, tmp_path / "one", text)
+    again = run(
+        config(tmp_path / "out" / "train.parquet", validation_split=0), tmp_path / "two", text
+    )
+    assert again.train[:] == first.train[:]
+    assert again.report.content_hash == first.report.content_hash

@@ -1,30 +1,44 @@
-"""The conversations that were prepared, as JSONL for the user (`data.output_path`).
+"""The rows that were prepared, as files for the user (`data.output_path`).
 
-The files hold what was read, not tokens, and qtui reads them again as they are: a cleaned data set
-that can be kept, looked at and trained on elsewhere.
+The files hold what is learnt from, not tokens, with where each row comes from and what was done to
+it; qtui reads them again as they are. A cleaned data set that can be kept, looked at and trained on
+elsewhere.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from qtui.config.models import DataConfig
 from qtui.errors import InputError
-from qtui.stages.data.load import Loaded
-from qtui.stages.data.rows import Row
+from qtui.runs.dataset import Part, StoredRow
+from qtui.stages.data.collected import Collected
+from qtui.stages.data.sources import Source
 from qtui.stages.data.store import write_atomically
 from qtui.terminal import clean_line
 
-TRAIN = "train.jsonl"
-VALIDATION = "validation.jsonl"
+_PARTS = (Part.TRAIN, Part.VALIDATION, Part.TEST)
+_ROWS_A_GROUP = 1000
+_CONVERSATIONS = ("messages", "prompt", "chosen", "rejected", "completion")
 
 
-def refuse_overwriting(folder: Path, loaded: Loaded) -> None:
-    """Raise InputError when a copy would take the place of a file that was read."""
-    read = {source.path.resolve() for source in loaded.sources if source.path is not None}
-    for target in (folder / TRAIN, folder / VALIDATION):
+def targets(config: DataConfig) -> dict[Part, Path]:
+    """The files that are written; none without `data.output_path`."""
+    if config.output_path is None:
+        return {}
+    folder = Path(config.output_path).expanduser()
+    return {part: folder / f"{part.name.lower()}.{config.output_format}" for part in _PARTS}
+
+
+def refuse_overwriting(config: DataConfig, sources: list[Source]) -> None:
+    """Raise InputError when a copy would take the place of a file that is read."""
+    read = {source.path.resolve() for source in sources if source.path is not None}
+    for target in targets(config).values():
         if target.resolve() in read:
             raise InputError(
                 f"data.output_path would overwrite its own input {clean_line(str(target))}",
@@ -32,21 +46,101 @@ def refuse_overwriting(folder: Path, loaded: Loaded) -> None:
             )
 
 
-def write_copies(folder: Path, loaded: Loaded) -> None:
-    """Write train.jsonl and validation.jsonl into `folder`, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in ((TRAIN, loaded.train), (VALIDATION, loaded.validation)):
-        write_atomically(folder / name, json_lines(map(_as_record, rows)))
+def write_copies(config: DataConfig, collected: Collected) -> list[Path]:
+    """Write the files, each whole or not at all; returns those written. A part without rows
+    leaves none, and takes away the one of an earlier preparation."""
+    written = []
+    for part, path in targets(config).items():
+        if part not in collected.parts:
+            path.unlink(missing_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        records = (as_record(row) for _, row in collected.rows(part))
+        if config.output_format == "jsonl":
+            write_atomically(path, (msgspec.json.encode(record) + b"\n" for record in records))
+        else:
+            _write_parquet(path, records)
+        written.append(path)
+    return written
 
 
-def json_lines(values: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-    """Each value as one line of JSON; all but ASCII is escaped, so no byte of it is a control."""
-    for value in values:
-        yield json.dumps(value).encode() + b"\n"
-
-
-def _as_record(row: Row) -> dict[str, Any]:
-    record: dict[str, Any] = {"messages": row.messages}
+def as_record(row: StoredRow) -> dict[str, Any]:
+    """A row in a shape that qtui and TRL read, with its provenance."""
+    record: dict[str, Any]
+    if row.text is not None:
+        record = {"text": row.text}
+    elif row.rejected is not None:
+        shared = _shared(row.messages, row.rejected)
+        record = {
+            "prompt": row.messages[:shared],
+            "chosen": row.messages[shared:],
+            "rejected": row.rejected,
+        }
+    elif row.label is not None:
+        record = {"prompt": row.messages[:-1], "completion": row.messages[-1:], "label": row.label}
+    else:
+        record = {"messages": row.messages}
     if row.tools:
         record["tools"] = row.tools
-    return {**record, "source": row.source, "line": row.line}
+    record |= {"source": row.source, "line": row.line}
+    for name in ("page", "chunk", "headings", "group", "done"):
+        if getattr(row, name):
+            record[name] = getattr(row, name)
+    return record
+
+
+def _shared(messages: list[dict[str, Any]], rejected: list[dict[str, Any]]) -> int:
+    """How many messages stand before both answers: they part where the assistant speaks, and are
+    followed by as many turns of the user on both sides."""
+    turns = sum(message["role"] == "user" for message in rejected)
+    for at in range(len(messages) - 1, -1, -1):
+        if messages[at]["role"] == "user":
+            turns -= 1
+        if turns < 0:
+            return at + 1
+    return 0
+
+
+def _write_parquet(path: Path, records: Iterator[dict[str, Any]]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    text, number = pyarrow.string(), pyarrow.int64()
+    # The arguments of calls and the tools differ from row to row: they are JSON text.
+    turn = pyarrow.struct(
+        dict.fromkeys(
+            ("role", "content", "reasoning_content", "tool_calls", "name", "tool_call_id"), text
+        )
+    )
+    schema = pyarrow.schema(
+        {
+            **dict.fromkeys(_CONVERSATIONS, pyarrow.list_(turn)),
+            **{"text": text, "label": pyarrow.bool_(), "tools": text, "source": text},
+            **dict.fromkeys(("line", "page", "chunk"), number),
+            **{"headings": pyarrow.list_(text), "group": text, "done": pyarrow.list_(text)},
+        }.items()
+    )
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with pyarrow.parquet.ParquetWriter(part, schema) as writer:
+            while rows := list(islice(records, _ROWS_A_GROUP)):
+                for row in rows:
+                    _flatten(row)
+                writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _flatten(row: dict[str, Any]) -> None:
+    """What has no fixed form in a row, as JSON text."""
+    if "tools" in row:
+        row["tools"] = msgspec.json.encode(row["tools"]).decode()
+    for name in _CONVERSATIONS:
+        if name in row:
+            row[name] = [
+                {**turn, "tool_calls": msgspec.json.encode(turn["tool_calls"]).decode()}
+                if "tool_calls" in turn
+                else turn
+                for turn in row[name]
+            ]

@@ -1,6 +1,8 @@
-"""What lies in a run's data folder and what it was made from; what a later start may take as it is.
+"""What lies in a run's data folder and what it was made from; what may be taken as it is.
 
-The manifest is written last: a folder without one holds nothing that may be used.
+The manifest is written last: a folder without one holds nothing that may be used. Its keys say
+from what each stage was made, inputs and settings: a later preparation in the workspace takes the
+stages whose keys are the same from the run that has them.
 """
 
 from __future__ import annotations
@@ -20,20 +22,40 @@ from qtui.stages.data.sources import Source, fingerprint_of
 from qtui.terminal import clean_line
 
 FILE = "manifest.json"
-VERSION = 1
+VERSION = 2
 
 SamplePrompt = tuple[list[dict[str, Any]], str]
 
+_LATER = ("chat_template", "on_overlong", "output_path", "output_format", "max_bad_rows")
+"""Settings of `data` that the rows which are collected do not depend on."""
+_NEVER = ("dataset_num_proc",)
+
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What lies in the folder, and what it was made from."""
+    """What lies in the folder, and what it was made from.
+
+    `settings` is everything that decides but the files read; `collected` and `encoded` are the
+    keys of the two stages, files and all (empty where the files cannot be known, as on the hub).
+    `inputs` are SHA-256 by absolute path.
+    """
 
     version: int
     settings: str
+    collected: str
+    encoded: str
     inputs: dict[str, str]
-    has_validation: bool
+    parts: list[str]
     sample_prompts: list[SamplePrompt]
     chat_template: str
+
+
+def read(out: Path) -> Manifest | None:
+    """The manifest of `out`, if there is one that this version wrote."""
+    try:
+        manifest = msgspec.json.decode((out / FILE).read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return manifest if manifest.version == VERSION else None
 
 
 def read_kept(out: Path, settings: str) -> tuple[Manifest, Report] | None:
@@ -41,16 +63,14 @@ def read_kept(out: Path, settings: str) -> tuple[Manifest, Report] | None:
 
     The report is what was said then, with a finding for every input that has changed since.
     """
+    manifest = read(out)
+    if manifest is None or manifest.settings != settings:
+        return None
+    if not all((out / name).is_file() for name in manifest.parts):
+        return None
     try:
-        manifest = msgspec.json.decode((out / FILE).read_bytes(), type=Manifest)
         report = msgspec.json.decode((out / "report.json").read_bytes(), type=Report)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return None
-    if manifest.version != VERSION or manifest.settings != settings:
-        return None
-    if not (out / "train.arrow").is_file():
-        return None
-    if manifest.has_validation and not (out / "validation.arrow").is_file():
+    except (OSError, msgspec.MsgspecError):
         return None
     return manifest, _with_changes(report, manifest)
 
@@ -76,21 +96,52 @@ def _with_changes(report: Report, manifest: Manifest) -> Report:
 
 def settings_hash(config: FineTuneConfig, tokenizer: Any) -> str:
     """Hash of everything but files outside the run that decides what is prepared."""
-    decides = [
-        config.data.model_dump(mode="json"),
+    return _hash(
+        config.data.model_dump(mode="json", exclude=set(_NEVER)),
         config.training.seed,
+        config.evaluation.num_samples,
+        _of_tokens(
+            config, tokenizer, None if config.data.chat_template else tokenizer.chat_template
+        ),
+    )
+
+
+def collected_key(config: FineTuneConfig, tokenizer: Any, inputs: dict[str, str]) -> str:
+    """Hash of everything that decides which rows are collected."""
+    by_tokens = config.data.splitter == "token"
+    return _hash(
+        VERSION,
+        list(inputs.items()),
+        config.data.model_dump(mode="json", exclude={*_LATER, *_NEVER}),
+        config.training.seed,
+        sorted(tokenizer.get_vocab().items()) if by_tokens else None,
+    )
+
+
+def encoded_key(config: FineTuneConfig, tokenizer: Any, collected: str) -> str:
+    """Hash of everything that decides what the model sees; the tokenizer has its template."""
+    decides = _of_tokens(config, tokenizer, tokenizer.chat_template)
+    return _hash(collected, config.data.on_overlong, decides)
+
+
+def _of_tokens(config: FineTuneConfig, tokenizer: Any, chat_template: str | None) -> list[Any]:
+    return [
         config.training.max_seq_length,
         config.training.assistant_only_loss,
-        config.evaluation.num_samples,
-        None if config.data.chat_template else tokenizer.chat_template,
+        chat_template,
+        tokenizer.special_tokens_map,
         sorted(tokenizer.get_vocab().items()),
     ]
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _hash(*decides: Any) -> str:
+    text = json.dumps(decides, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def fingerprints(sources: Iterable[Source], chat_template: str | None) -> dict[str, str]:
     """SHA-256 of every local source, and of the template file, by absolute path."""
     paths = [source.path for source in sources if source.path is not None]
-    if chat_template:
+    if chat_template and Path(chat_template).expanduser().is_file():
         paths.append(Path(chat_template).expanduser())
     return {str(path.resolve()): fingerprint_of(path) for path in paths}

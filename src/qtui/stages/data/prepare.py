@@ -1,15 +1,19 @@
 """The one path from `data.input_path` to rows of token ids, with a report on what they hold.
 
-What is prepared lies in the run's folder and belongs to the run: a resumed run takes it as it is,
-whatever has become of the files it was read from. The manifest is written last; a folder without
-one is prepared again from the start.
+Two stages: rows are collected (`collect`), then encoded (`encode`). What is prepared lies in the
+run's folder and belongs to the run: a resumed run takes it as it is, whatever has become of the
+files it was read from; another preparation in the workspace takes each stage whose inputs and
+settings are the same. The manifest is written last; a folder without one is prepared again from
+the first stage that is not whole.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
-from collections.abc import Callable, Iterator
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,23 +21,24 @@ from typing import Any
 import msgspec
 
 from qtui.config.models import FineTuneConfig
-from qtui.errors import StoppedError
+from qtui.runs.dataset import FINDINGS, PARTS, REPORT, TOKENS, Part
+from qtui.stages.data import collected as collections
 from qtui.stages.data import manifest as manifests
 from qtui.stages.data import measure
-from qtui.stages.data.copies import json_lines, refuse_overwriting, write_copies
-from qtui.stages.data.load import Loaded, load, refuse_bad
+from qtui.stages.data.collect import collect, inputs, refuse_bad
+from qtui.stages.data.collected import Collected, Progress, row_from
+from qtui.stages.data.copies import refuse_overwriting, write_copies
+from qtui.stages.data.document_cache import DocumentCache
+from qtui.stages.data.encode import PARTS as ALL_PARTS
+from qtui.stages.data.encode import Encoded, encode, token_file
 from qtui.stages.data.manifest import Manifest, SamplePrompt
-from qtui.stages.data.render import ChatTemplate, Rendered, RenderError, fold_system
+from qtui.stages.data.render import ChatTemplate, fold_system
 from qtui.stages.data.render_process import RenderProcess
-from qtui.stages.data.rows import Row
-from qtui.stages.data.store import RowWriter, open_rows, write_atomically
+from qtui.stages.data.rows import Findings
+from qtui.stages.data.store import RecordWriter, open_rows, write_atomically
 from qtui.stages.data.template import choose, tried
-from qtui.stages.data.tokenise import Tokens, tokenise
 
-BATCH = 512
-PREVIEW_ROWS = 20
-
-Progress = Callable[[int, int], None]
+DOCUMENTS = "documents"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Prepared:
 
     `train` and `validation` are `datasets.Dataset` with the columns input_ids and labels (-100
     where nothing is learnt). `chat_template` is the Jinja text that the model is used with.
+    `taken_from` is the folder whose work was taken over, and `taken` how much of it.
     """
 
     train: Any
@@ -49,6 +55,8 @@ class Prepared:
     report: measure.Report
     sample_prompts: list[SamplePrompt]
     chat_template: str
+    taken: str = ""
+    taken_from: Path | None = None
 
 
 def prepare(
@@ -56,15 +64,18 @@ def prepare(
     tokenizer: Any,
     out: Path,
     *,
-    progress: Progress = lambda done, total: None,
+    tokenizer_file: Path | None = None,
+    others: Sequence[Path] = (),
+    progress: Progress = lambda what, done, total, unit: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Prepared:
-    """Prepare the rows into `out`, or take what a former start of this run has prepared there.
+    """Prepare the rows into `out`, or take what was prepared before.
 
-    `progress(done, total)` counts rows. When `data.chat_template` is set, the tokenizer gets it,
-    so that it is saved with the result. Raises InputError where the data cannot be trained on
-    (see `load`, `template.tried` and `measure.refuse_nothing_trained`), StoppedError when
-    `stopped()`; nothing half-written is ever taken for whole.
+    `tokenizer_file` is the model's tokenizer.json, for `data.splitter: token`; `others` are data
+    folders of other runs, the best first, whose stages may be taken over. When `data.chat_template`
+    is set, the tokenizer gets it, so that it is saved with the result. Raises InputError where the
+    data cannot be trained on (see `collect`, `template.tried`, `measure.refuse_nothing_trained`),
+    StoppedError when `stopped()`; nothing half-written is ever taken for whole.
     """
     settings = manifests.settings_hash(config, tokenizer)
     kept = manifests.read_kept(out, settings)
@@ -72,6 +83,7 @@ def prepare(
         if config.data.chat_template:
             tokenizer.chat_template = kept[0].chat_template
         return _opened(out, *kept)
+    began = time.monotonic()
     template = choose(
         tokenizer,
         config.data.chat_template,
@@ -79,165 +91,180 @@ def prepare(
     )
     if config.data.chat_template:
         tokenizer.chat_template = template.text
-    copies_to = Path(config.data.output_path).expanduser() if config.data.output_path else None
-    with RenderProcess(template) as renderer:
-        loaded = load(config.data, seed=config.training.seed, stopped=stopped)
-        if copies_to is not None:
-            refuse_overwriting(copies_to, loaded)
-        template = tried(template, renderer)
-        renderer.use(template)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / manifests.FILE).unlink(missing_ok=True)
-        work = _Work(config, tokenizer, template, renderer, loaded, out, progress, stopped)
-        train = work.part("train", loaded.train)
-        validation = work.part("validation", loaded.validation)
-    refuse_bad(loaded, config.data)
-    measure.refuse_nothing_trained(train, config.training.max_seq_length)
-    report = _report(config, template, loaded, train, validation)
-    prompts = _sample_prompts(config, template, loaded)
-    write_atomically(out / "preview.jsonl", json_lines(work.preview))
-    write_atomically(out / "report.json", msgspec.json.format(msgspec.json.encode(report)))
+    findings = Findings()
+    sources = inputs(config.data, findings)
+    refuse_overwriting(config.data, sources.all())
+    hashes = manifests.fingerprints(sources.all(), config.data.chat_template)
+    known = all(source.path is not None for source in sources.all())
+    rows_key = manifests.collected_key(config, tokenizer, hashes) if known else ""
+    tokens_key = manifests.encoded_key(config, tokenizer, rows_key) if known else ""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / manifests.FILE).unlink(missing_ok=True)
+
+    taken, taken_from = "", None
+    same = _with_key(others, "encoded", tokens_key)
+    if same is not None:
+        report = _take_all(same, out)
+        collected = collections.load(out)
+        taken, taken_from = "all", same
+    else:
+        # The process starts while rows are read. The template, foreign code, is tried before use.
+        with RenderProcess(template) as renderer:
+            half = out if collections.saved_key(out) == rows_key else None
+            half = half or _with_key(others, "collected", rows_key)
+            if known and half is not None:
+                if half != out:
+                    collections.link_from(half, out)
+                    taken, taken_from = "rows", half
+            else:
+                _collect(
+                    config,
+                    sources,
+                    findings,
+                    out,
+                    rows_key,
+                    tokenizer_file,
+                    others,
+                    progress,
+                    stopped,
+                )
+            collected = collections.load(out)
+            refuse_bad(collected, config.data)
+            template = tried(template, renderer)
+            renderer.use(template)
+            encoded = _encode(
+                collected, config, tokenizer, template, renderer, out, progress, stopped
+            )
+        refuse_bad(collected, config.data)
+        if not encoded.pairs:
+            measure.refuse_nothing_trained(
+                encoded.measured[Part.TRAIN], config.training.max_seq_length
+            )
+        report = _report(config, template, collected, encoded, time.monotonic() - began)
+        write_atomically(out / REPORT, msgspec.json.format(msgspec.json.encode(report)))
+    write_copies(config.data, collected)
+    prompts = _sample_prompts(config, template, collected)
     manifest = Manifest(
         version=manifests.VERSION,
         settings=settings,
-        inputs=manifests.fingerprints(loaded.sources, config.data.chat_template),
-        has_validation=validation.rows > 0,
+        collected=rows_key,
+        encoded=tokens_key,
+        inputs=hashes,
+        parts=[token_file(out, p).name for p in ALL_PARTS if token_file(out, p).is_file()],
         sample_prompts=prompts,
         chat_template=template.text,
     )
-    if copies_to is not None:
-        write_copies(copies_to, loaded)
     write_atomically(out / manifests.FILE, msgspec.json.encode(manifest))
-    return _opened(out, manifest, report)
+    return _opened(out, manifest, report, taken, taken_from)
 
 
-class _Work:
-    """Renders, tokenises, measures and writes the rows of one preparation."""
+def _with_key(others: Sequence[Path], stage: str, key: str) -> Path | None:
+    """The first of `others` whose manifest has that key for that stage."""
+    for other in others if key else ():
+        manifest = manifests.read(other)
+        if manifest is not None and getattr(manifest, stage) == key:
+            return other
+    return None
 
-    def __init__(
-        self,
-        config: FineTuneConfig,
-        tokenizer: Any,
-        template: ChatTemplate,
-        renderer: RenderProcess,
-        loaded: Loaded,
-        out: Path,
-        progress: Progress,
-        stopped: Callable[[], bool],
-    ) -> None:
-        self.preview: list[dict[str, Any]] = []
-        self._length = config.training.max_seq_length
-        self._tokenizer = tokenizer
-        self._mask = template.mask != "all"
-        self._control = _control_tokens(tokenizer)
-        self._renderer = renderer
-        self._loaded = loaded
-        self._out = out
-        self._progress = progress
-        self._stopped = stopped
-        self._done = 0
-        self._total = len(loaded.train) + len(loaded.validation)
 
-    def part(self, name: str, rows: list[Row]) -> measure.Measure:
-        """Prepare one part into `name`.arrow; a part without rows leaves no file."""
-        measured = measure.Measure()
-        target = self._out / f"{name}.arrow"
-        target.unlink(missing_ok=True)
-        with RowWriter(target) as writer:
-            for batch, replies in self._renderer.batches(_batches(rows, BATCH)):
-                if self._stopped():
-                    raise StoppedError("stopped while the data were prepared")
-                rendered = list(self._usable(batch, replies))
-                tokens = tokenise(
-                    self._tokenizer,
-                    [text for _, text in rendered],
-                    max_seq_length=self._length,
-                    mask=self._mask,
-                )
-                for (row, text), one in zip(rendered, tokens, strict=True):
-                    self._take(name, row, text, one, measured, writer)
-                self._done += len(batch)
-                self._progress(self._done, self._total)
-        return measured
+_WHOLE = (TOKENS, f"{TOKENS}.index", FINDINGS, f"{FINDINGS}.index", PARTS, REPORT)
 
-    def _usable(
-        self, rows: list[Row], replies: list[Rendered | RenderError]
-    ) -> Iterator[tuple[Row, Rendered]]:
-        for row, reply in zip(rows, replies, strict=True):
-            if isinstance(reply, Rendered):
-                self._look_for_control_tokens(row)
-                yield row, reply
-            else:
-                self._loaded.bad += 1
-                kind = "mask" if reply.mask else "template"
-                self._loaded.findings.add("error", kind, str(reply), row.source, row.line)
 
-    def _look_for_control_tokens(self, row: Row) -> None:
-        """Text such as `<|im_end|>` inside a message becomes the token itself: say so."""
-        for message in row.messages:
-            found = self._control.search(message["content"])
-            if found is not None:
-                text = f"a message holds {found.group()!r}, which the model takes for its own mark"
-                self._loaded.findings.add("warning", "control-token", text, row.source, row.line)
-                return
+def _take_all(other: Path, out: Path) -> measure.Report:
+    """Take everything that was prepared in `other`."""
+    collections.link_from(other, out)
+    names = [token_file(other, part).name for part in ALL_PARTS]
+    for name in (*_WHOLE, *(name for name in names if (other / name).is_file())):
+        collections.link(other / name, out / name)
+    return msgspec.json.decode((out / REPORT).read_bytes(), type=measure.Report)
 
-    def _take(
-        self,
-        part: str,
-        row: Row,
-        text: Rendered,
-        tokens: Tokens,
-        measured: measure.Measure,
-        writer: RowWriter,
-    ) -> None:
-        measured.add(tokens)
-        if tokens.trained:
-            writer.add(tokens.input_ids, tokens.labels)
-        else:
-            message = "no trained token is left within max_seq_length; not used"
-            self._loaded.findings.add("warning", "dropped", message, row.source, row.line)
-        if part == "train" and len(self.preview) < PREVIEW_ROWS:
-            self.preview.append(
-                {
-                    "source": row.source,
-                    "line": row.line,
-                    "text": text.text,
-                    "trained": [list(span) for span in text.spans],
-                    "tokens": tokens.length,
-                    "trained_tokens": tokens.trained,
-                    "truncated": tokens.length > len(tokens.input_ids),
-                }
+
+def _collect(
+    config: FineTuneConfig,
+    sources: Any,
+    findings: Findings,
+    out: Path,
+    key: str,
+    tokenizer_file: Path | None,
+    others: Sequence[Path],
+    progress: Progress,
+    stopped: Callable[[], bool],
+) -> None:
+    """The first stage, in a scratch folder until it is whole."""
+    scratch = out / collections.SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(out / collections.FOLDER, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        collected = collect(
+            config.data,
+            sources,
+            findings,
+            scratch,
+            seed=config.training.seed,
+            cache=DocumentCache(out / DOCUMENTS, [other / DOCUMENTS for other in others]),
+            tokenizer_file=tokenizer_file,
+            progress=progress,
+            stopped=stopped,
+        )
+        collections.save(collected, out, key)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _encode(
+    collected: Collected,
+    config: FineTuneConfig,
+    tokenizer: Any,
+    template: ChatTemplate,
+    renderer: RenderProcess,
+    out: Path,
+    progress: Progress,
+    stopped: Callable[[], bool],
+) -> Encoded:
+    """The second stage; its findings come behind those of the first."""
+    with RecordWriter(out / FINDINGS) as sink:
+        for line in collections.findings_so_far(out):
+            sink.add(line)
+        collected.findings.sink = sink.add
+        encoded = encode(
+            collected,
+            config,
+            tokenizer,
+            template,
+            renderer,
+            out,
+            progress=progress,
+            stopped=stopped,
+        )
+        if encoded.folded:
+            message = (
+                "the chat template has no system role: it was put before the first user message"
             )
-
-
-def _control_tokens(tokenizer: Any) -> re.Pattern[str]:
-    """Matches the tokens that structure a conversation (not those that are plain vocabulary)."""
-    added = tokenizer.added_tokens_decoder.values()
-    tokens = {str(token) for token in added if token.special} | set(tokenizer.all_special_tokens)
-    return re.compile("|".join(re.escape(t) for t in sorted(tokens, key=len, reverse=True)) or "$^")
+            collected.findings.add("note", "system-folded", message)
+        collected.findings.sink = None
+    write_atomically(out / PARTS, bytes(collected.parts))
+    return encoded
 
 
 def _report(
     config: FineTuneConfig,
     template: ChatTemplate,
-    loaded: Loaded,
-    train: measure.Measure,
-    validation: measure.Measure,
+    collected: Collected,
+    encoded: Encoded,
+    seconds: float,
 ) -> measure.Report:
-    found = loaded.findings
-    if template.folds_system and any(
-        row.messages[0]["role"] == "system" for row in (*loaded.train, *loaded.validation)
-    ):
-        message = "the chat template has no system role: it was put before the first user message"
-        found.add("note", "system-folded", message)
+    found = collected.findings
+    train, validation = encoded.measured[Part.TRAIN], encoded.measured[Part.VALIDATION]
+    parts = measure.part_counts(collected.parts)
     length = config.training.max_seq_length
     return measure.Report(
-        rows_read=loaded.read,
-        rows_bad=loaded.bad,
+        rows_read=collected.read,
+        rows_bad=parts["unusable"],
         rows_shared=found.counts["leak"],
-        rows_dropped=train.dropped + validation.dropped,
-        train_rows=train.rows,
-        validation_rows=validation.rows,
+        rows_dropped=parts["untrained"],
+        train_rows=parts["train"],
+        validation_rows=parts["validation"],
         rows_truncated=train.truncated + validation.truncated,
         tokens=train.tokens,
         trained_tokens=train.trained,
@@ -247,14 +274,42 @@ def _report(
         lengths=train.percentiles(),
         template=template.origin,
         mask=template.mask,
-        suggestions=measure.suggestions(train, length),
+        suggestions=[*collected.mixed, *measure.suggestions(train, length)],
         finding_counts=dict(found.counts),
-        findings=found.kept[: measure.SHOWN_FINDINGS],
+        findings=measure.shown_findings(found.kept),
+        parts=parts,
+        sources=measure.shown_sources(_sources(collected)),
+        length_histogram=train.histogram(),
+        finding_levels=dict(found.levels),
+        augmented_rows=collected.augmented,
+        near_duplicates=collected.near_duplicates,
+        languages=dict(collected.languages.most_common()),
+        content_hash=content_hash(collected),
+        seconds=seconds,
     )
 
 
+def _sources(collected: Collected) -> Iterator[measure.SourceCount]:
+    """Rows of one source stand one behind another."""
+    at = 0
+    for name, rows in collected.sources:
+        parts = collected.parts[at : at + rows]
+        used = sum(parts.count(part) for part in ALL_PARTS)
+        yield measure.SourceCount(name, rows, used, collected.findings.by_source[name])
+        at += rows
+
+
+def content_hash(collected: Collected) -> str:
+    """SHA-256 of what the rows that are used say, in order, with the part that each is in."""
+    digest = hashlib.sha256()
+    for number, part in enumerate(collected.parts):
+        if part < Part.UNUSABLE:
+            digest.update(bytes([part]) + collected.keys[16 * number : 16 * number + 16])
+    return digest.hexdigest()
+
+
 def _sample_prompts(
-    config: FineTuneConfig, template: ChatTemplate, loaded: Loaded
+    config: FineTuneConfig, template: ChatTemplate, collected: Collected
 ) -> list[SamplePrompt]:
     """The prompts whose answers are shown while training: held-out rows, the first distinct ones.
 
@@ -263,9 +318,13 @@ def _sample_prompts(
     wanted = config.evaluation.num_samples
     prompts: list[SamplePrompt] = []
     seen: set[str] = set()
-    for row in loaded.validation or loaded.train:
+    part = Part.VALIDATION if Part.VALIDATION in collected.parts else Part.TRAIN
+    for _, stored in collected.rows(part):
         if len(prompts) >= wanted:
             break
+        row = row_from(stored)
+        if not row.messages:
+            continue
         messages = fold_system(row.messages) if template.folds_system else row.messages
         *before, last = messages
         asked = json.dumps(before)
@@ -275,16 +334,23 @@ def _sample_prompts(
     return prompts
 
 
-def _batches(rows: list[Row], size: int) -> Iterator[list[Row]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+def _opened(
+    out: Path,
+    manifest: Manifest,
+    report: measure.Report,
+    taken: str = "",
+    taken_from: Path | None = None,
+) -> Prepared:
+    def rows(part: Part) -> Any:
+        path = token_file(out, part)
+        return open_rows(path) if path.name in manifest.parts else None
 
-
-def _opened(out: Path, manifest: Manifest, report: measure.Report) -> Prepared:
     return Prepared(
-        train=open_rows(out / "train.arrow"),
-        validation=open_rows(out / "validation.arrow") if manifest.has_validation else None,
+        train=rows(Part.TRAIN),
+        validation=rows(Part.VALIDATION),
         report=report,
         sample_prompts=manifest.sample_prompts,
         chat_template=manifest.chat_template,
+        taken=taken,
+        taken_from=taken_from,
     )

@@ -10,14 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from qtui.runs.dataset import Finding, Level
 from qtui.terminal import clean_line
 
 Message = dict[str, Any]
 KEPT_OF_A_KIND = 20
+"""Findings of a kind that the report shows."""
+SUNK_OF_A_KIND = 2000
+"""Findings of a kind that are written down with their row."""
 MESSAGE_WIDTH = 400
 
 
@@ -64,32 +70,88 @@ class Row:
     group: str = ""
 
     def key(self) -> bytes:
-        """Hash of what is said (white space folded): equal for two copies of a conversation."""
-        said = [
-            [
-                message["role"],
-                " ".join(message["content"].split()),
-                *(message[key] for key in ("reasoning_content", "tool_calls") if key in message),
-            ]
-            for message in self.messages
-        ]
-        text = json.dumps([said, self.tools] if self.tools else said, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+        """16 bytes of hash of what is said (white space folded): equal for two copies of a row."""
+        if self.text is not None:
+            said: Any = " ".join(self.text.split())
+        else:
+            said = [_said(message) for message in self.messages]
+            more = [self.tools, self.rejected and [_said(m) for m in self.rejected], self.label]
+            if more != [None, None, None]:
+                said = [said, *more]
+        return hashlib.blake2b(_key_json(said), digest_size=16).digest()
+
+
+def _said(message: Message) -> list[Any]:
+    return [
+        message["role"],
+        " ".join(message["content"].split()),
+        *(message[key] for key in ("reasoning_content", "tool_calls") if key in message),
+    ]
+
+
+def _key_json(value: Any) -> bytes:
+    try:
+        return _sorted_json.encode(value)
+    except (OverflowError, TypeError, ValueError, msgspec.MsgspecError):
+        return json.dumps(value, sort_keys=True, default=str).encode("utf-8", "surrogatepass")
+
+
+_sorted_json = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass
 class Findings:
-    """All findings of one preparation: counted in full, kept up to a few of each kind."""
+    """All findings of one preparation: counted in full, kept up to a few of each kind.
+
+    `sink` gets every finding as a line of JSON, up to `SUNK_OF_A_KIND` of each kind.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
+    levels: dict[str, Level] = field(default_factory=dict)
+    by_source: Counter[str] = field(default_factory=Counter)
     kept: list[Finding] = field(default_factory=list)
+    sink: Callable[[bytes], object] | None = None
 
-    def add(self, level: Level, kind: str, message: str, source: str = "", line: int = 0) -> None:
+    def add(
+        self,
+        level: Level,
+        kind: str,
+        message: str,
+        source: str = "",
+        line: int = 0,
+        row: int = -1,
+    ) -> None:
         """Count one finding; keep it while there are few of its kind. Foreign text is made safe."""
+        if self.counts[kind] >= SUNK_OF_A_KIND:
+            self._count(level, kind, source)
+            return
+        text = clean_line(message, MESSAGE_WIDTH)
+        self.take(Finding(level, kind, text, clean_line(source), line, row))
+
+    def take(self, finding: Finding) -> None:
+        """Count a finding whose texts are safe already; keep it while there are few of its kind."""
+        self._count(finding.level, finding.kind, finding.source)
+        number = self.counts[finding.kind]
+        if number <= KEPT_OF_A_KIND:
+            self.kept.append(finding)
+        if self.sink is not None and number <= SUNK_OF_A_KIND:
+            self.sink(msgspec.json.encode(finding) + b"\n")
+
+    def _count(self, level: Level, kind: str, source: str) -> None:
         self.counts[kind] += 1
-        if self.counts[kind] <= KEPT_OF_A_KIND:
-            text = clean_line(message, MESSAGE_WIDTH)
-            self.kept.append(Finding(level, kind, text, clean_line(source), line))
+        self.levels.setdefault(kind, level)
+        if source and level != "note":
+            self.by_source[source] += 1
+
+    def wanted(self, kind: str) -> bool:
+        """Whether another finding of `kind` would be kept in full, and is worth its words."""
+        return self.counts[kind] < SUNK_OF_A_KIND
+
+    def count(self, level: Level, kind: str, number: int) -> None:
+        """Count `number` findings without words."""
+        if number:
+            self.counts[kind] += number
+            self.levels.setdefault(kind, level)
 
     def errors(self) -> list[Finding]:
         """The kept findings that cost a row or a file."""

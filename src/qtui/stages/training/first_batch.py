@@ -17,40 +17,17 @@ import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from qtui.config.models import TrainingConfig
-from qtui.runs.dataset import BATCH
+from qtui.runs.dataset import BATCH, Batch, BatchRow
 from qtui.stages.data.packing import packed
 from qtui.stages.data.store import write_atomically
 from qtui.stages.training.batching import Batching
 from qtui.stages.training.trainer import LengthGroupedEpochs, row_lengths
 
 
-class Segment(msgspec.Struct, frozen=True):
-    """Tokens `start` up to `end` of a sequence are those of the training row number `row`."""
-
-    row: int
-    start: int
-    end: int
-
-
-class FirstBatch(msgspec.Struct, frozen=True):
-    """Sequences of `length` tokens each, as the model gets them (labels -100: not learnt).
-
-    `rows` has the segments of each sequence. `position_ids` are None where the model counts for
-    itself: rows are then padded behind their end.
-    """
-
-    kind: Literal["packed", "padding_free", "padded"]
-    rows: list[list[Segment]]
-    length: int
-    input_ids: list[list[int]]
-    labels: list[list[int]]
-    position_ids: list[list[int]] | None
-
-
 def first_batch(
     rows: Any, training: TrainingConfig, batching: Batching, pad_token_id: int
-) -> FirstBatch:
-    """The first batch of the first epoch.
+) -> Batch:
+    """The first batch of the first epoch; its rows have their numbers in `rows`.
 
     Args:
         rows: the training rows as a `datasets.Dataset` with input_ids and labels, cut to length.
@@ -72,7 +49,7 @@ def first_batch(
     unpacked: Literal["padding_free", "padded"] = (
         "padding_free" if batching.padding_free else "padded"
     )
-    return FirstBatch(
+    return Batch(
         kind="packed" if training.packing else unpacked,
         rows=laid,
         length=int(batch["input_ids"].shape[1]),
@@ -99,7 +76,7 @@ class _Members:
         return self._rows[self._ends[at] : self._ends[at + 1]].tolist()
 
 
-def write_first_batch(batch: FirstBatch, folder: Path) -> None:
+def write_first_batch(batch: Batch, folder: Path) -> None:
     """Write it into the run's data folder."""
     write_atomically(folder / BATCH, msgspec.json.encode(batch))
 
@@ -125,10 +102,10 @@ def _example(rows: Any, sequence: list[int], is_packed: bool) -> dict[str, list[
     return example
 
 
-def _segments(sequence: list[int], lengths: list[int]) -> list[Segment]:
-    laid: list[Segment] = []
+def _segments(sequence: list[int], lengths: list[int]) -> list[BatchRow]:
+    laid: list[BatchRow] = []
     end = 0
     for row in sequence:
-        laid.append(Segment(row, end, end + lengths[row]))
+        laid.append(BatchRow(row, end, end + lengths[row]))
         end += lengths[row]
     return laid

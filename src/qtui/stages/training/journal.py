@@ -23,6 +23,7 @@ from qtui.runs.events import (
     PhaseEvent,
     ProgressEvent,
     SampleEvent,
+    Unit,
 )
 from qtui.runs.log import EventLog
 
@@ -67,11 +68,11 @@ class Journal:
         what: str,
         done: int,
         total: int,
-        unit: Literal["steps", "rows", "bytes", "files"] = "steps",
+        unit: Unit = "steps",
     ) -> None:
         """Say how far `what` is: at most twice a second, and always at its end."""
         now = time.perf_counter()
-        if done < total and now - self._progress_at < _PROGRESS_SECONDS:
+        if (done < total or not total) and now - self._progress_at < _PROGRESS_SECONDS:
             return
         self._progress_at = now
         self.log.write(ProgressEvent(what=what, done=done, total=total, unit=unit))

@@ -25,7 +25,7 @@ from qtui.errors import InputError, QtuiError
 from qtui.runs.events import ArtifactEvent, Phase, ResumedEvent
 from qtui.runs.folder import Run
 from qtui.stages.control import Control, StopNow
-from qtui.stages.data.prepare import Prepared, prepare
+from qtui.stages.data.prepare import Prepared
 from qtui.stages.training import (
     adapter,
     arguments,
@@ -39,6 +39,7 @@ from qtui.stages.training import (
 )
 from qtui.stages.training.callbacks import Boundary, Reporter
 from qtui.stages.training.journal import Journal
+from qtui.stages.training.model_rows import prepared_rows, require_rows
 from qtui.stages.training.models import load_model, load_tokenizer, machine_for
 from qtui.stages.training.outcome import Outcome, stop_message, summarise
 from qtui.stages.training.samples import Prompt, answer
@@ -89,8 +90,8 @@ def train(
     path = base_model(config, journal, control)
     tokenizer = load_tokenizer(path, config.model)
 
-    prepared = prepared_rows(run, config, tokenizer, journal, control)
-    _require_held_out_rows(config, prepared)
+    prepared = prepared_rows(run, config, path, tokenizer, journal, control)
+    require_rows(config, prepared)
 
     journal.phase(Phase.LOADING_MODEL, config.model.model_name)
     checkpointing = _gradient_checkpointing(config, path, machine, journal)
@@ -138,42 +139,6 @@ def train(
     journal.phase(Phase.SAVING_ADAPTER)
     _save_result(trainer, run, config, path, journal)
     return Outcome("completed", trainer.state.global_step, _end_message(trainer), summary)
-
-
-def prepared_rows(
-    run: Run, config: FineTuneConfig, tokenizer: Any, journal: Journal, control: Control
-) -> Prepared:
-    """What the model will see, checked and said."""
-    journal.phase(Phase.LOADING_DATASET)
-    prepared = prepare(
-        config,
-        tokenizer,
-        run.data,
-        progress=lambda done, total: journal.progress("prepare", done, total, "rows"),
-        stopped=control.stopped,
-    )
-    control.check()
-    for sentence in prepared.report.sentences():
-        journal.say(sentence)
-
-    return prepared
-
-
-def _require_held_out_rows(config: FineTuneConfig, prepared: Prepared) -> None:
-    """Refuse settings that need an eval loss when no row is left to evaluate on."""
-    if prepared.validation is not None and len(prepared.validation) > 0:
-        return
-    training = config.training
-    for name, wanted in (
-        ("early_stopping_patience", training.early_stopping_patience is not None),
-        ("load_best_model_at_end", training.load_best_model_at_end),
-    ):
-        if wanted:
-            raise InputError(
-                f"training.{name} needs an eval loss, but no row is held out",
-                remedy="raise data.validation_split, give data.validation_path, or leave "
-                f"training.{name} out",
-            )
 
 
 def _save_result(
