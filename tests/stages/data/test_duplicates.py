@@ -215,6 +215,21 @@ def test_a_crowd_that_is_no_duplicate_costs_a_few_pairs_a_row(tmp_path: Path) ->
     assert 0 < sum(count) <= 3000 * (candidates.TRIES + 2)
 
 
+def test_leaders_lead_the_whole_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd is gone through in blocks; the leaders of the first are those of all."""
+    monkeypatch.setattr(candidates, "_BLOCK_ROWS", 50)
+    bits = np.zeros((500, 2), dtype=np.uint64)
+    bits[1::2] = 2**64 - 1
+    met: set[tuple[int, int]] = set()
+
+    def emit(earlier: np.ndarray, later: np.ndarray) -> None:
+        met.update(zip(earlier.tolist(), later.tolist(), strict=True))
+
+    emit_pairs(np.arange(500), np.ones(500, dtype=np.uint64), bits, (10, 5), emit, lambda: None)
+    assert {(row % 2, row) for row in range(2, 500)} <= met
+    assert len(met) <= 3 * 500
+
+
 def test_equal_sketches_meet_in_a_crowd_that_has_too_many_leaders() -> None:
     rng = np.random.default_rng(4)
     bits = rng.integers(0, 1 << 63, (500, 2), dtype=np.uint64)
@@ -240,7 +255,9 @@ def test_small_buckets_give_every_pair(hashes: list[int], base: int, data: st.Da
 
     bits = np.zeros((90, 2), dtype=np.uint64)
     keys = np.array(hashes, dtype=np.uint64) + np.uint64(base)
-    emit_pairs(rows, keys, bits, (0, 0), emit, lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates, "_BLOCK_ROWS", 4)
+        emit_pairs(rows, keys, bits, (0, 0), emit, lambda: None)
     wanted = [
         (rows[one], rows[other])
         for other in range(len(rows))
