@@ -19,6 +19,8 @@ EDGE_LINES = 4
 """Lines from the top and from the bottom of a page among which headers and footers are looked
 for."""
 LEAST_PAGES = 3
+LONGEST = 200
+"""Characters; a longer line is no header."""
 _NEIGHBOURS = 4  # a running head comes again within so many pages; left and right may alternate
 _AGREEING = 0.8  # of the pages on which a number has to count with them; some are printed wrongly
 
@@ -29,11 +31,12 @@ _BARE = re.compile(
     r"[\s\-–—|·.\])]*",
     re.IGNORECASE,
 )
-_HALF = r"(?P<first>[^\W\d_]{2,})(?P<hyphen>[-\u2010\u00ad])[ \t]*"
-_REST = r"[ \t]*(?P<second>[^\W\d_]{2,})(?P<mark>[^\s\w\u2010-]*)(?P<space>[ \t]*)"
+# Possessive, and only from the beginning of a word: a megabyte without spaces is one word.
+_HALF = r"(?<![^\W\d_])(?P<first>[^\W\d_]{2,}+)(?P<hyphen>[-\u2010\u00ad])[ \t]*"
+_REST = r"[ \t]*+(?P<second>[^\W\d_]{2,}+)(?P<mark>[^\s\w\u2010-]*+)(?P<space>[ \t]*+)"
 _BREAK = re.compile(rf"{_HALF}\n{_REST}")
 _LAST_HALF = re.compile(rf"{_HALF}\s*\Z")
-_FIRST_REST = re.compile(rf"\s*{_REST}")
+_FIRST_REST = re.compile(rf"\s*+{_REST}")
 _WORD = re.compile(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)*")
 
 
@@ -75,6 +78,8 @@ def remove(pages: list[str]) -> tuple[list[str], Removed]:
             bare = _BARE.fullmatch(page[place])
             count["numbers" if bare else "headers" if place in top else "footers"] += 1
         kept.append("\n".join(line for place, line in enumerate(page) if place not in gone))
+    if 2 * sum(map(len, kept)) < sum(map(len, pages)):  # then it is what the document is about
+        kept, count = pages, Counter()
     joined_pages, joined = join_hyphenated([page.strip("\n") for page in kept])
     removed = Removed(count["headers"], count["footers"], count["numbers"], joined)
     return joined_pages, removed
@@ -101,6 +106,8 @@ def _running(pages: list[list[str]]) -> list[set[int]]:
         for edge in _edges(page):
             for place in edge:
                 line = page[place]
+                if len(line) > LONGEST:
+                    continue
                 numbers = tuple(int(digits[:12]) for digits in _NUMBER.findall(line))
                 seen[_form(line)].append(_Seen(number, place, numbers))
     running: list[set[int]] = [set() for _ in pages]
@@ -156,7 +163,9 @@ def join_hyphenated(pages: list[str]) -> tuple[list[str], int]:
     how many words were joined. A hyphen that is part of the word stays.
     """
     words = Counter(
-        word.casefold() for page in pages for word in _WORD.findall(_BREAK.sub(" ", page))
+        word.casefold()
+        for page in pages
+        for word in _WORD.findall(_LAST_HALF.sub(" ", _BREAK.sub(" ", page)))
     )
     count = 0
 

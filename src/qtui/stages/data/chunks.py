@@ -22,7 +22,8 @@ from qtui.stages.data.document_blocks import Block
 Count = Callable[[str], int]
 
 _SENTENCE = r"(?<=[.!?…][\"”’')\]])\s+|(?<=[.!?…])\s+|(?<=[。！？])"
-_SEPARATORS = [r"\n\n", _SENTENCE, r"\n", r"\s", ""]
+# Words that are longer than a piece are cut by `_halves`: LangChain takes hours over a megabyte.
+_SEPARATORS = [r"\n\n", _SENTENCE, r"\n", r"\s+"]
 _PARAGRAPH = "\n\n"
 _MID_SENTENCE = re.compile(r"[^\W_]|[,;\-–]")
 
@@ -193,9 +194,9 @@ def _cut(text: str, how: Splitting, size: int) -> list[str]:
             found.append(piece)
         else:
             # A paragraph that is too long (splitter: character), or tokens that do not add up.
-            for part in _recursive(how, size, overlap=how.chunk_overlap).split_text(piece):
-                found += _halves(part, how.count, size)
-    return found
+            for part in _recursive(how, size).split_text(piece):
+                found += _halves(part.strip(), how.count, size)
+    return [piece for piece in found if piece]
 
 
 def _splitter(how: Splitting, size: int) -> Any:
@@ -208,28 +209,27 @@ def _splitter(how: Splitting, size: int) -> Any:
             chunk_overlap=how.chunk_overlap,
             length_function=how.count,
         )
-    return _recursive(how, size, overlap=how.chunk_overlap)
+    return _recursive(how, size)
 
 
-def _recursive(how: Splitting, size: int, *, overlap: int) -> Any:
+def _recursive(how: Splitting, size: int) -> Any:
     from langchain_text_splitters.character import RecursiveCharacterTextSplitter
 
     return RecursiveCharacterTextSplitter(
         separators=_SEPARATORS,
         is_separator_regex=True,
         chunk_size=size,
-        chunk_overlap=overlap,
+        chunk_overlap=how.chunk_overlap,
         length_function=how.count,
     )
 
 
 def _halves(text: str, count: Count, size: int) -> list[str]:
-    """Cut in the middle, at white space where there is some, until every part fits."""
+    """Cut in the middle, or at white space close to it, until every part fits."""
     if count(text) <= size or len(text) < 2:
         return [text]
     middle = len(text) // 2
-    spaces = [match.start() for match in re.finditer(r"\s", text)]
-    if spaces:
-        middle = min(spaces, key=lambda place: abs(place - middle)) or middle
+    if space := re.search(r"\s", text[middle : middle + middle // 2]):
+        middle += space.start()
     parts = (text[:middle].strip(), text[middle:].strip())
     return [half for part in parts if part for half in _halves(part, count, size)]

@@ -30,7 +30,13 @@ Format = Literal["pdf", "docx", "html", "md", "txt"]
 EXTRACTION_VERSION = 1
 """To be raised when the same bytes come to other text: what was kept before is then not used."""
 
-_NAMES = {"pdf": "PDF", "docx": "Word document", "html": "web page", "md": "text", "txt": "text"}
+_NAMES = {
+    "pdf": "PDF",
+    "docx": "Word document",
+    "html": "web page",
+    "md": "text file",
+    "txt": "text file",
+}
 _PAGE = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.I | re.S
 )

@@ -11,8 +11,9 @@ import io
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from qtui.stages.data import boilerplate as furniture
 from qtui.stages.data.document_blocks import (
@@ -20,7 +21,6 @@ from qtui.stages.data.document_blocks import (
     Extracted,
     Note,
     UnreadableError,
-    counted,
     listed,
     tidy,
 )
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 PASSWORD_VARIABLE = "QTUI_PDF_PASSWORD"  # noqa: S105 - the name of a variable
 _REMEDY = f"put the password into the environment variable {PASSWORD_VARIABLE} (one a line)"
 _MESSAGES = 3
+_NO_CHARACTER = "\uffff"
 
 
 def read_pdf(raw: bytes, passwords: Sequence[str], *, boilerplate: bool) -> Extracted:
@@ -38,6 +39,7 @@ def read_pdf(raw: bytes, passwords: Sequence[str], *, boilerplate: bool) -> Extr
 
     With `boilerplate` headers, footers and page numbers stay, and words stay split.
     """
+    _mend_spaces()
     with _logged() as messages:
         reader, password = _opened(raw, passwords)
         texts, failed = _pages(raw, reader, password)
@@ -127,15 +129,14 @@ def _notes(
     texts: list[str], failed: dict[int, str], pictures: list[int], messages: Counter[str]
 ) -> list[Note]:
     notes = []
-    total = counted(len(texts), "page")
     if failed:
         reasons = "; ".join(list(dict.fromkeys(failed.values()))[:_MESSAGES])
-        message = f"page {listed(list(failed))} of {total} cannot be read: {reasons}"
+        message = f"{_these(list(failed))} of {len(texts)} cannot be read: {reasons}"
         notes.append(Note("warning", "unreadable-page", message))
     if pictures:
         message = (
-            f"page {listed(pictures)} of {total} has no text layer: "
-            "it is a scan; run OCR on it to use it too"
+            f"{_these(pictures)} of {len(texts)} without a text layer: "
+            "scans; run OCR on the file to use them too"
         )
         notes.append(Note("note", "no-text", message))
     if messages:
@@ -152,6 +153,10 @@ def _notes(
     return notes
 
 
+def _these(numbers: list[int]) -> str:
+    return f"page{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
+
+
 def _nothing(failed: dict[int, str], pictures: list[int], pages: int) -> UnreadableError:
     if failed:
         reasons = "; ".join(list(dict.fromkeys(failed.values()))[:_MESSAGES])
@@ -161,6 +166,26 @@ def _nothing(failed: dict[int, str], pictures: list[int], pages: int) -> Unreada
             "no-text", "has no text layer: it is a scan; run OCR on it first (ocrmypdf does)"
         )
     return UnreadableError("no-text", f"has no text on {'its' if pages == 1 else 'any'} page")
+
+
+@cache
+def _mend_spaces() -> None:
+    """Make pypdf see the narrow spaces of TeX.
+
+    It takes a gap for a space from half the width of character 32 on, but in TeX's fonts that is
+    another sign, twice as wide: where a line was set tight, itswordsruntogether. Only a character
+    that is a space may be asked for its width; without one pypdf has a good default.
+    """
+    with suppress(ImportError, AttributeError):  # private: another version may have other names
+        from pypdf.generic._font import Font
+
+        space_of = Font._get_space_char
+
+        def real_space(encoding: str | dict[int, str], character_map: dict[Any, Any]) -> str:
+            found = space_of(encoding, character_map)
+            return _NO_CHARACTER if character_map.get(found, " ") != " " else found
+
+        Font._get_space_char = staticmethod(real_space)  # type: ignore[method-assign, unused-ignore]
 
 
 @contextmanager
