@@ -7,7 +7,7 @@ each whole or not at all, and `manifest.json` last.
     rows.jsonl     every row that was read, used or not, one `StoredRow` a line
     tokens.msgpack what the model sees of each row that is used, one `StoredTokens` each
     findings.jsonl what is worth knowing, one `Finding` a line, with the row's number
-    parts.bin      one byte a row: a `Part`
+    rows.parts      one byte a row: a `Part`
     *.index        where each record of the file of that name ends (u64 little endian), with a 0
                    in front
 """
@@ -33,7 +33,7 @@ from qtui.terminal import clean_line
 ROWS = "rows.jsonl"
 TOKENS = "tokens.msgpack"
 FINDINGS = "findings.jsonl"
-PARTS = "parts.bin"
+PARTS = "rows.parts"
 REPORT = "report.json"
 BATCH = "batch.json"
 
@@ -47,7 +47,7 @@ _TOGETHER = 2000
 
 
 class Part(IntEnum):
-    """What became of a row; the byte in `parts.bin`. From `UNUSABLE` on it is not used."""
+    """What became of a row; the byte in `rows.parts`. From `UNUSABLE` on it is not used."""
 
     TRAIN = 0
     VALIDATION = 1

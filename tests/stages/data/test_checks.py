@@ -14,8 +14,8 @@ from qtui.config.models import DataConfig
 from qtui.stages.data.checks import Checked, Checker, Issue, role_order, weight_issue
 from qtui.stages.data.endings import broken_off
 from qtui.stages.data.repetition import share
-from qtui.stages.data.rows import Row
-from qtui.stages.data.shapes import ShapeError, conversation
+from qtui.stages.data.rows import Record, Row
+from qtui.stages.data.shapes import ShapeError, row_of
 
 SFT = Path(__file__).parents[3].parent / "shared" / "data" / "sft"
 
@@ -369,9 +369,9 @@ def test_real_files(file: str, expected: dict[str, int]) -> None:
     found: dict[str, int] = {}
     for line, record in enumerate(records, 1):
         try:
-            messages, tools = conversation(record)
+            row = row_of(Record(record, line), file, DataConfig())
         except ShapeError:
             continue
-        for issue in checker(Row(messages, file, line, tools)).issues:
+        for issue in checker(row).issues:
             found[issue.kind] = found.get(issue.kind, 0) + 1
     assert found == expected

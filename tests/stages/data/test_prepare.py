@@ -514,7 +514,7 @@ def test_rows_in_processes_are_the_same_rows(tmp_path: Path) -> None:
     path = rows(tmp_path / "x.jsonl", 2600, answer="the number that is wanted here is")
     alone = run(config(path, dataset_num_proc=1), tmp_path / "alone")
     spread = run(config(path, dataset_num_proc=2), tmp_path / "spread")
-    for name in ("rows.jsonl", "parts.bin", "tokens.msgpack", "train.arrow", "findings.jsonl"):
+    for name in ("rows.jsonl", "rows.parts", "tokens.msgpack", "train.arrow", "findings.jsonl"):
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "spread" / name).read_bytes()
     assert alone.report.content_hash == spread.report.content_hash
 

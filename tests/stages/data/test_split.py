@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qtui.runs.dataset import Part
 from qtui.stages.data.ranks import Bytes, Numbers
-from qtui.stages.data.split import assign, leaks, together
+from qtui.stages.data.split import assign, together
 
 # What rows say (copies are likely), and the group of each.
 ROWS = st.lists(st.tuples(st.integers(0, 60), st.integers(-1, 12)), max_size=80)
@@ -153,13 +153,6 @@ def test_joined_groupings_hold_what_each_held(rows: list[tuple[int, int]]) -> No
                 a, b = rows[row]
                 others = [rows[r] for r in rows_of - {row}]
                 assert any((a >= 0 and a == c) or (b >= 0 and b == d) for c, d in others)
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 50), max_size=40), st.lists(st.integers(0, 50), max_size=40))
-def test_leaks_are_exactly_the_shared_keys(train: list[int], held: list[int]) -> None:
-    found = leaks(keys_of(train), keys_of(held))
-    assert found.tolist() == [word in set(held) for word in train]
 
 
 def test_nothing_is_held_out_of_nothing() -> None:

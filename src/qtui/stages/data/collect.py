@@ -126,6 +126,7 @@ def collect(
             augmented=state.augmented,
             mixed=chosen,
             sources=state.sources,
+            conversations=state.conversations,
         )
     findings.sink = None
     if Part.TRAIN not in state.parts:
@@ -172,6 +173,7 @@ class _State:
         self.augmented = 0
         self.near_first: Any = None
         self.sources: list[tuple[str, int]] = []
+        self.conversations = False
         self.stopped = stopped
         self._writer = writer
         self._near = near
@@ -217,6 +219,7 @@ class _State:
         for finding in refined.findings:
             row = base + finding.row if finding.row >= 0 else -1
             self.findings.take(msgspec.structs.replace(finding, row=row))
+        self.conversations |= refined.conversations
         self.done.update(refined.done)
         self.languages.update(refined.languages)
         self.read_of[part] += count

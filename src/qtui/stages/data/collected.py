@@ -25,7 +25,7 @@ from qtui.stages.data.rows import Findings, Row
 FOLDER = "collected"
 SCRATCH = ".collecting"
 _SUMMARY = "summary.json"
-_KEYS = "keys.bin"
+_KEYS = "rows.keys"
 
 Progress = Callable[[str, int, int, Unit], None]
 """(what, done, total (0: unknown), unit)"""
@@ -44,6 +44,7 @@ class _Summary(msgspec.Struct):
     languages: dict[str, int]
     mixed: list[str]
     sources: list[tuple[str, int]]
+    conversations: bool
 
 
 @dataclass
@@ -52,7 +53,8 @@ class Collected:
 
     `rows_path` is where they lie. `bad` counts those that cannot be used, `done` what cleaning did
     and to how many rows, `mixed` says in sentences what mixing did. `sources` are (name, rows), in
-    the order of the rows. Rows that were `augmented` stand behind all others.
+    the order of the rows. `conversations`: not all are plain texts. Rows that were `augmented`
+    stand behind all others.
     """
 
     rows_path: Path
@@ -66,6 +68,7 @@ class Collected:
     languages: Counter[str] = field(default_factory=Counter)
     mixed: list[str] = field(default_factory=list)
     sources: list[tuple[str, int]] = field(default_factory=list)
+    conversations: bool = True
 
     @property
     def read(self) -> int:
@@ -124,6 +127,7 @@ def save(collected: Collected, out: Path, key: str) -> None:
         languages=dict(collected.languages),
         mixed=collected.mixed,
         sources=collected.sources,
+        conversations=collected.conversations,
     )
     (scratch / PARTS).write_bytes(collected.parts)
     (scratch / _KEYS).write_bytes(collected.keys)
@@ -163,6 +167,7 @@ def load(out: Path) -> Collected:
         languages=Counter(summary.languages),
         mixed=summary.mixed,
         sources=summary.sources,
+        conversations=summary.conversations,
     )
 
 

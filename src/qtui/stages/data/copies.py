@@ -17,7 +17,8 @@ import msgspec
 from qtui.config.models import DataConfig
 from qtui.errors import InputError
 from qtui.runs.dataset import Part, StoredRow
-from qtui.stages.data.collected import Collected
+from qtui.stages.data.collected import Collected, row_from
+from qtui.stages.data.render import shared_messages
 from qtui.stages.data.sources import Source
 from qtui.stages.data.store import write_atomically
 from qtui.terminal import clean_line
@@ -70,7 +71,7 @@ def as_record(row: StoredRow) -> dict[str, Any]:
     if row.text is not None:
         record = {"text": row.text}
     elif row.rejected is not None:
-        shared = _shared(row.messages, row.rejected)
+        shared = shared_messages(row_from(row))
         record = {
             "prompt": row.messages[:shared],
             "chosen": row.messages[shared:],
@@ -87,18 +88,6 @@ def as_record(row: StoredRow) -> dict[str, Any]:
         if getattr(row, name):
             record[name] = getattr(row, name)
     return record
-
-
-def _shared(messages: list[dict[str, Any]], rejected: list[dict[str, Any]]) -> int:
-    """How many messages stand before both answers: they part where the assistant speaks, and are
-    followed by as many turns of the user on both sides."""
-    turns = sum(message["role"] == "user" for message in rejected)
-    for at in range(len(messages) - 1, -1, -1):
-        if messages[at]["role"] == "user":
-            turns -= 1
-        if turns < 0:
-            return at + 1
-    return 0
 
 
 def _write_parquet(path: Path, records: Iterator[dict[str, Any]]) -> None:

@@ -88,6 +88,7 @@ def prepare(
         tokenizer,
         config.data.chat_template,
         assistant_only_loss=config.training.assistant_only_loss,
+        needed=False,
     )
     if config.data.chat_template:
         tokenizer.chat_template = template.text
@@ -130,7 +131,7 @@ def prepare(
                 )
             collected = collections.load(out)
             refuse_bad(collected, config.data)
-            template = tried(template, renderer)
+            template = tried(template, renderer, conversations=collected.conversations)
             renderer.use(template)
             encoded = _encode(
                 collected, config, tokenizer, template, renderer, out, progress, stopped

@@ -64,6 +64,8 @@ class Refined(msgspec.Struct, array_like=True):
     findings: list[Finding]
     done: dict[str, int]
     languages: dict[str, int]
+    conversations: bool = False
+    """Whether a row that can be used is more than plain text."""
     failure: str = ""
 
 
@@ -113,6 +115,7 @@ class Refiner:
             findings=work.findings.found,
             done=dict(work.done),
             languages=dict(work.languages),
+            conversations=work.conversations,
             failure=work.failure,
         )
 
@@ -186,6 +189,7 @@ class Refiner:
             language=checked.language,
         )
         work.add(stored, part)
+        work.conversations |= final.text is None and part is Part.TRAIN
         work.keys.append(final.key() if part is Part.TRAIN else _NO_KEY)
         work.texts.append(compared(final) if part is Part.TRAIN else "")
         work.groups.append(self._group(row))
@@ -225,6 +229,7 @@ class _Work:
     pinned: bytearray = field(default_factory=bytearray)
     done: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
+    conversations: bool = False
     failure: str = ""
 
     def begin_row(self) -> None:

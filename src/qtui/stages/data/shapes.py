@@ -18,7 +18,6 @@ from qtui.stages.data.refusals import NotWanted, ShapeError, article, json_of, k
 from qtui.stages.data.rows import Message, Record, Row
 from qtui.stages.data.turns import (
     TURNS,
-    Tools,
     answered,
     first_of,
     system_of,
@@ -27,7 +26,7 @@ from qtui.stages.data.turns import (
     with_system,
 )
 
-__all__ = ["NotWanted", "RowFormat", "ShapeError", "conversation", "row_of"]
+__all__ = ["NotWanted", "RowFormat", "ShapeError", "row_of"]
 
 RowFormat = Literal["auto", "messages", "alpaca", "sharegpt", "text", "preference", "kto"]
 
@@ -89,14 +88,6 @@ def row_of(record: Record, source: str, config: DataConfig) -> Row:
         record.headings,
         group,
     )
-
-
-def conversation(record: Any, row_format: RowFormat = "auto") -> tuple[tuple[Message, ...], Tools]:
-    """Return the messages and tools of one row; raises ShapeError for what is no conversation."""
-    row = row_of(Record(record, 1), "", DataConfig(row_format=row_format))
-    if row.text is not None:
-        raise ShapeError("plain-text", "plain text without a question and an answer (key: text)")
-    return row.messages, row.tools
 
 
 def _opened_cells(record: dict[str, Any]) -> dict[str, Any]:

@@ -9,14 +9,11 @@ other, and rows that are added later move few.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import numpy.typing as npt
 
 from qtui.runs.dataset import Part
-from qtui.stages.data.ranks import Bytes, Flags, Numbers, Words, contents, ranked
-from qtui.stages.data.rows import Findings, Row
+from qtui.stages.data.ranks import Bytes, Numbers, Words, contents, ranked
 
 
 def assign(
@@ -72,17 +69,6 @@ def together(*groupings: Numbers) -> Numbers:
     return joined
 
 
-def leaks(train_keys: Bytes, held_keys: Bytes) -> Flags:
-    """Which of the training rows also stand among the held-out ones: one flag a training row."""
-    held = np.unique(contents(held_keys))
-    if len(held) == 0:
-        return np.zeros(len(train_keys), dtype=np.bool_)
-    content = contents(train_keys)
-    place = np.minimum(np.searchsorted(held, content), len(held) - 1)
-    found: Flags = held[place] == content
-    return found
-
-
 def _companies(content: Words, groups: Numbers) -> tuple[Numbers, int]:
     """The number of each row's group from 0, copies of a row included, and how many there are."""
     _, index, copies = np.unique(content, return_inverse=True, return_counts=True)
@@ -125,43 +111,3 @@ def _leaders(count: int, pairs: Numbers) -> Numbers:
     for number in leader:
         leaders[number] = find(number)
     return leaders
-
-
-def hold_out(
-    rows: list[Row], share: float, seed: int, findings: Findings
-) -> tuple[list[Row], list[Row]]:
-    """Return (training rows, held-out rows), each in the order given.
-
-    `share` is of distinct conversations; above 0, at least one is held out as long as one is left
-    to train on.
-    """
-    if share <= 0:
-        return list(rows), []
-    keys = [row.key() for row in rows]
-    distinct = set(keys)
-    if len(distinct) < 2:
-        findings.add("warning", "no-validation", "one conversation only: none can be held out")
-        return list(rows), []
-    number = min(max(1, round(share * len(distinct))), len(distinct) - 1)
-    salt = seed.to_bytes(8, "little")
-
-    def rank(key: bytes) -> bytes:
-        return hashlib.blake2b(key, digest_size=16, salt=salt).digest()
-
-    held = set(sorted(distinct, key=rank)[:number])
-    train = [row for row, key in zip(rows, keys, strict=True) if key not in held]
-    validation = [row for row, key in zip(rows, keys, strict=True) if key in held]
-    return train, validation
-
-
-def remove_shared(rows: list[Row], validation: list[Row], findings: Findings) -> list[Row]:
-    """Return the training rows that do not also stand in `validation`; the others are findings."""
-    held = {row.key() for row in validation}
-    train = []
-    for row in rows:
-        if row.key() in held:
-            message = "also stands in the validation rows; not trained on"
-            findings.add("warning", "leak", message, row.source, row.line)
-        else:
-            train.append(row)
-    return train
