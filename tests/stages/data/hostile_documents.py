@@ -79,9 +79,11 @@ def pages_that_share_a_stream(pages: int = 30, size: int = 2**20) -> bytes:
 
 def pdf_bomb(size: int = 300 * 2**20) -> bytes:
     """A PDF whose page is `size` bytes of content, packed into a thousandth."""
-    packer = zlib.compressobj(9)
     block = b" " * 2**20
-    body = b"".join(packer.compress(block) for _ in range(size // len(block))) + packer.flush()
+    packer = zlib.compressobj(9)
+    head = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    again = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    body = head + again * (size // len(block) - 1)  # each is packed without the one before
     whole = _pdf([b"PLACE"])
     old = b"<</Length 5>>\nstream\nPLACE\nendstream"
     new = b"<</Length %d/Filter/FlateDecode>>\nstream\n%s\nendstream" % (len(body), body)

@@ -21,7 +21,8 @@ from qtui.stages.data.document_blocks import Block
 
 Count = Callable[[str], int]
 
-_SENTENCE = r"(?<=[.!?…][\"”’')\]])\s+|(?<=[.!?…])\s+|(?<=[。！？])"
+# Two letters or digits before a full stop: "1. Introduction" and "e.g." are no ends of sentences.
+_SENTENCE = r"(?<=\w\w\.)\s+|(?<=[!?…])\s+|(?<=[.!?…][\"”’')\]])\s+|(?<=[。！？])"
 # Words that are longer than a piece are cut by `_halves`: LangChain takes hours over a megabyte.
 _SEPARATORS = [r"\n\n", _SENTENCE, r"\n", r"\s+"]
 _PARAGRAPH = "\n\n"
