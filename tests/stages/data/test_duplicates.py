@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qtui.errors import StoppedError
 from qtui.stages.data import candidates, duplicates
 from qtui.stages.data.candidates import emit_pairs, slices
-from qtui.stages.data.duplicates import NearDuplicates, NearGroups, first_of, united
+from qtui.stages.data.duplicates import NearDuplicates, NearGroups, first_of
 from qtui.stages.data.pair_files import ROWS_A_FILE, PairFiles
 from qtui.stages.data.sketches import Bands, jaccard, shingles, sketch
 
@@ -304,26 +304,6 @@ def test_first_of_equal_keys(keys: list[bytes], data: st.DataObject) -> None:
     assert first_of(bytearray(b"".join(keys))).tolist() == [
         known.setdefault(key, row) for row, key in enumerate(keys)
     ]
-
-
-@given(
-    st.lists(st.integers(0, 9), min_size=1, max_size=20),
-    st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), max_size=20),
-)
-def test_united_groups(groups: list[int], joined: list[tuple[int, int]]) -> None:
-    rows = [(one % len(groups), other % len(groups)) for one, other in joined]
-    wanted = list(groups)
-    for one, other in rows:
-        low, high = sorted((wanted[one], wanted[other]))
-        wanted = [low if group == high else group for group in wanted]
-    one, other = (np.array([row[n] for row in rows], dtype=np.int64) for n in (0, 1))
-    found = united(np.array(groups, dtype=np.int64), one, other)
-    assert found.tolist() == wanted
-
-
-def test_groups_in_a_long_chain_are_united() -> None:
-    rows = np.random.default_rng(1).permutation(5000)
-    assert (united(np.arange(5000), rows[:-1], rows[1:]) == 0).all()
 
 
 @given(st.lists(st.tuples(st.integers(0, 3 * ROWS_A_FILE), st.integers(1, 40)), max_size=200))

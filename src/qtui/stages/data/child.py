@@ -36,7 +36,8 @@ class Child:
 
     def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
         kept = {key: os.environ[key] for key in _KEPT_ENVIRONMENT if key in os.environ}
-        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+                   "RAYON_NUM_THREADS")  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,

@@ -250,7 +250,8 @@ def _compare(
         progress("compare", 0, len(state.parts), "rows")
         found = near.find(
             lambda number: compared(row_from(decoded(records[number]))),
-            skip=np.frombuffer(state.parts, dtype=np.uint8) >= Part.UNUSABLE,
+            # A copy that is kept is a copy; it need not be found a second time.
+            skip=(parts >= Part.UNUSABLE) | (first != np.arange(len(first))),
             progress=lambda done, total: progress("compare", done, total, "rows"),
             stopped=state.stopped,
         )

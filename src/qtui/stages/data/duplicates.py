@@ -71,29 +71,6 @@ def first_of(
     return first
 
 
-def united(
-    groups: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Join groups: row one[n] and row other[n] are in the same group afterwards, for every n.
-
-    `groups` has a group's number, from 0, for each row. Groups that were joined, over any number
-    of steps, get the smallest number among theirs.
-    """
-    import numpy as np
-
-    top = np.arange(groups.max(initial=-1) + 1)
-    ends = groups[one], groups[other]
-    while True:
-        low, high = np.minimum(top[ends[0]], top[ends[1]]), np.maximum(top[ends[0]], top[ends[1]])
-        apart = low != high
-        if not apart.any():
-            return top[groups]
-        # Of several, one is joined and the others come again. Tops only get smaller: it ends.
-        top[high[apart]] = low[apart]
-        while (top != top[top]).any():
-            top = top[top]
-
-
 @dataclass(frozen=True)
 class NearGroups:
     """Which row repeats which.

@@ -119,8 +119,8 @@ class Report(msgspec.Struct, frozen=True):
             said.append(f"{self.augmented_rows} training rows ({share:.1%}) are variations")
         if self.rows_bad:
             said.append(f"{self.rows_bad} of {self.rows_read} rows could not be used")
-            errors = [finding for finding in self.findings if finding.level == "error"]
-            said += [str(finding) for finding in errors[:5]]
+        errors = [finding for finding in self.findings if finding.level == "error"]
+        said += [str(finding) for finding in errors[:5]]
         firsts = {f.kind: f for f in reversed(self.findings) if f.level != "error"}
         for kind, count in self.finding_counts.items():
             level = self.finding_levels.get(kind) or (firsts[kind].level if kind in firsts else "")

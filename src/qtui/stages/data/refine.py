@@ -148,7 +148,8 @@ class Refiner:
             work.findings.add("error", error.kind, str(error), source, record.line)
             work.unusable(source, record.line, shown, str(error))
             return
-        name = row.key()[:8].hex()
+        key = row.key()
+        name = key[:8].hex()
         cleaned = self._clean(row)
         checked = self._check(cleaned.row)
         issues = [*checked.issues]
@@ -190,7 +191,9 @@ class Refiner:
         )
         work.add(stored, part)
         work.conversations |= final.text is None and part is Part.TRAIN
-        work.keys.append(final.key() if part is Part.TRAIN else _NO_KEY)
+        if final is not row and part is Part.TRAIN:
+            key = final.key()
+        work.keys.append(key if part is Part.TRAIN else _NO_KEY)
         work.texts.append(compared(final) if part is Part.TRAIN else "")
         work.groups.append(self._group(row))
         work.pinned.append(pinned)
