@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from qtui.config.models import DataConfig
+from qtui.errors import InputError
 from qtui.stages.data.document_blocks import Block, Extracted, UnreadableError, listed, tidy
 from qtui.stages.data.document_cache import DocumentCache, key_of
 from qtui.stages.data.document_formats import extract
@@ -382,6 +383,31 @@ def test_compressed_texts_and_a_stream_that_is_cut_off(tmp_path: Path) -> None:
     assert all(text_of(records).startswith("One line.") for records in found.values())
     assert about(findings, "whole.txt.gz") == []
     assert about(findings, "cut.txt.gz") == ["damaged"]
+
+
+def test_pieces_are_measured_in_tokens_of_the_run(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0}, "[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    path = tmp_path / "text.txt"
+    path.write_text("five words in a sentence. " * 40)
+    config = DataConfig(splitter="token", chunk_size=23, chunk_overlap=0)
+    with pytest.raises(InputError, match=r"tokenizer\.json"):
+        Documents([source(path)], config, processes=1)
+    with Documents(
+        [source(path)], config, processes=1, tokenizer_file=tmp_path / "tokenizer.json"
+    ) as documents:
+        records = list(documents.read(source(path), Findings()))
+    assert [len(record.value["text"].split()) for record in records] == [20] * 10
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\x1b[2J\n\xff.txt"))
+    path.write_text("Safe.")
+    found, findings = read_all([source(path)])
+    assert text_of(found[path.name]) == "Safe."
+    assert not findings.kept
 
 
 def test_documents_may_be_read_in_any_order_and_again(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import get_args
 import msgspec
 
 from qtui.config.models import DataConfig
-from qtui.errors import QtuiError
+from qtui.errors import InputError, QtuiError
 from qtui.stages.data.child import Child
 from qtui.stages.data.chunks import Piece
 from qtui.stages.data.compressed import FindingSink
@@ -46,8 +46,8 @@ _START_SECONDS = 120.0
 class Documents:
     """The documents among `sources`, read by `processes` processes; a context manager.
 
-    `tokenizer_file` is the run's tokenizer.json, for `splitter: token`. Passwords of PDFs are taken
-    from the environment variable QTUI_PDF_PASSWORD, one a line.
+    `tokenizer_file` is the run's tokenizer.json; InputError where `splitter: token` has none.
+    Passwords of PDFs are taken from the environment variable QTUI_PDF_PASSWORD, one a line.
     """
 
     def __init__(
@@ -62,6 +62,11 @@ class Documents:
         self._sources = [
             source for source in sources if source.kind in FORMATS and source.path is not None
         ]
+        if self._sources and config.splitter == "token" and tokenizer_file is None:
+            raise InputError(
+                "data.splitter: token needs the model's tokenizer.json, and there is none",
+                remedy="Use splitter: recursive, and chunk_size in characters.",
+            )
         self._places = {source: place for place, source in reversed([*enumerate(self._sources)])}
         self._config = config
         self._cache = cache
@@ -133,9 +138,10 @@ class Documents:
 
     def _request(self, place: int) -> bytes:
         source, config, cache = self._sources[place], self._config, self._cache
+        assert source.path is not None
         return _encode(
             Request(
-                path=str(source.path),
+                path=os.fsencode(source.path),
                 format=msgspec.convert(source.kind, Format),
                 compression=source.compression,
                 keep_boilerplate=not config.remove_boilerplate,
