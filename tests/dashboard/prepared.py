@@ -140,7 +140,7 @@ def report_of(made: Made) -> dict[str, Any]:
     tokens = sum(t.kept for t in training)
     trained = sum(t.trained_tokens for t in training)
     parts = Counter(made.parts)
-    edges = [0, 8, 16, 24, 32, 48, 64, 96, 128]
+    edges = [0, 16, 24, 32, 40, 48, 64, 96, 192]
     sources = dict.fromkeys(row.source for row in made.rows)
     return {
         "rows_read": len(made.rows),

@@ -20,13 +20,14 @@ from qtui import keymap
 from qtui.app import QtuiApp
 from qtui.dashboard.remapping import remap, spelled
 from qtui.keymap import Key
-from tests.dashboard import run_folders
+from qtui.runs.folder import Run
+from tests.dashboard import prepared, run_folders
 from tests.dashboard.harness import NO_GPU, described, drive, on_screen, screen_text, until
 from tests.dashboard.machines import TWO_H100
 
 SCRIPTS = {
     "app": """
-        9 1 2 [1] 4 [1] question_mark [escape] f1 [escape] colon [escape] ctrl+p [escape]
+        9 1 2 [1] 3 [1] 4 [1] question_mark [escape] f1 [escape] colon [escape] ctrl+p [escape]
         ctrl+g [escape] ctrl+t ctrl+c [9] q [9] escape ctrl+q
     """,
     "help": """
@@ -62,6 +63,14 @@ SCRIPTS = {
         [slash] /learning_rate [enter] [enter] /hot [enter] ctrl+l escape
         [2] q
     """,
+    "data": """
+        [3] right left end home pagedown pageup tab shift+tab i w
+        shift+down shift+up right_square_bracket left_square_bracket f F enter
+        g escape s [s] b [down] up down [escape]
+        [home] [right] [right] [shift+tab] [shift+tab] c t [t] [t] [t] [t]
+        [r] /4 [enter] [shift+tab] down up space backspace r [escape]
+        d k o [escape] y q
+    """,
     "picker": "[2] [enter] down up pagedown pageup escape",
     "list": "[2] [slash] /target_modules [enter] [enter] down up ctrl+s [enter] escape",
     "system": "[9] down up j k pagedown pageup end home g r",
@@ -73,6 +82,8 @@ ELSEWHERE = {
     "app.suspend": "test_exit.py",
     "configure.row_before": "test_configure.py",
     "configure.row_after": "test_configure.py",
+    "data.prepare": "test_data.py",
+    "data.cancel": "test_data.py",
     "monitor.seen": "test_monitor.py",
     "system.copy": "test_system.py",
 }
@@ -152,9 +163,11 @@ def test_keys_do_what_the_table_says(place: str, tmp_path: Path) -> None:
             return await real(self, action, *arguments, **named)
 
         with (
-            run_folders.every_state(tmp_path),
+            run_folders.every_state(tmp_path) as runs,
             patch.object(QtuiApp, "run_action", run_action),
         ):
+            if place == "data":
+                prepare_data(runs["loading_model"])  # the cursor stands on it
             size, gpus = SIZES.get(place, (80, 24)), TWO_H100 if place == "system" else NO_GPU
             async with drive(tmp_path, size, gpus=gpus) as pilot:
                 await until(pilot, lambda: "quiet-otter" in screen_text(pilot.app))
@@ -166,6 +179,12 @@ def test_keys_do_what_the_table_says(place: str, tmp_path: Path) -> None:
 
 
 SIZES = {"compare": (80, 16)}
+
+
+def prepare_data(run: Run) -> None:
+    """Put prepared data and a first batch into the run's folder."""
+    made = prepared.tickets()
+    prepared.batch(prepared.write(run.data, made), made)
 
 
 async def pressed(pilot: Pilot[Any], place: str, item: str, ran: list[str]) -> None:

@@ -63,10 +63,12 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Failed:
-    """Something cannot be read; `ask` where it was a row."""
+    """Something cannot be read: `what`; row `number` where `ask` was for one."""
 
     error: QtuiError
+    what: str = "The data"
     ask: Ask | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True)

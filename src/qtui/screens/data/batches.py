@@ -159,29 +159,31 @@ def _whole(batch: Batch) -> Content:
 def _sequence(batch: Batch, number: int, around: Around) -> Content:
     """A sequence as a bar: learnt, not learnt, padding, and the borders between its rows."""
     text = f" sequence {number + 1} "
-    room = max(min(around.width - len(text) - 2, batch.length), 1)
+    room = max(around.width - len(text) - 2, 1)
     return Content.assemble((text, "bold"), (bar(batch, number, room, around.unicode), "$accent"))
 
 
 def bar(batch: Batch, number: int, width: int, unicode: bool) -> str:
-    """Sequence `number` in `width` cells; a cell stands for the most of its tokens."""
+    """Sequence `number` in at most `width` cells; each stands for the most of its tokens. Borders
+    have cells of their own; where there are very many rows, there are none."""
     learnt, not_learnt, padding, border = "█▒·│" if unicode else "#=.|"
     labels, rows = batch.labels[number], batch.rows[number]
-    edges = [round(at * batch.length / width) for at in range(width + 1)]
-    cells = []
+    starts = [place.start for place in rows if place.start]
+    shown = len(starts) * 4 <= width
+    cells = max(min(width - len(starts) if shown else width, batch.length), 1)
+    edges = [round(at * batch.length / cells) for at in range(cells + 1)]
+    drawn = []
     for first, last in pairwise(edges):
+        if shown and any(first <= start < last for start in starts):
+            drawn.append(border)
         count = max(last - first, 1)
-        filled = sum(min(p.end, last) - max(p.start, first) for p in rows
-                     if p.start < last and p.end > first)  # fmt: skip
+        filled = sum(max(min(place.end, last) - max(place.start, first), 0) for place in rows)
         trained = sum(label != IGNORED for label in labels[first:last])
-        ends = any(first < place.start <= last and place.start for place in rows)
-        if ends and width < batch.length:
-            cells.append(border)
-        elif filled * 2 < count:
-            cells.append(padding)
+        if filled * 2 < count:
+            drawn.append(padding)
         else:
-            cells.append(learnt if trained * 2 >= count else not_learnt)
-    return "".join(cells)
+            drawn.append(learnt if trained * 2 >= count else not_learnt)
+    return "".join(drawn)
 
 
 def _as_labelled(tokens: StoredTokens, labels: Sequence[int]) -> StoredTokens:

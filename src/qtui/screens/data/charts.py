@@ -63,7 +63,7 @@ def _lengths(writer: Writer, report: Report, width: int, unicode: bool) -> None:
         for low, high, count in bars
     ]  # fmt: skip
     _chart(writer, "Lengths in tokens, rows of each", labels, width, unicode)
-    said = facts.length_line(report)
+    said = facts.length_line(report, width - 24)
     if limit is not None:
         said += f"  max_seq_length {limit:,.0f}"
     if said:

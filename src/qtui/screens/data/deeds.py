@@ -101,10 +101,10 @@ async def choose(screen: DataScreen, choice: Choice) -> None:
     wanted, file = state.choices.toggled(key, choice), state.subject.file
     if file is None:
         state.choices = wanted
+        flags = shlex.join(wanted.flags()) or "no such list"
         app.say(
-            "No run file is known for these data; chosen here only.\n"
-            f"{screen.key('data.command')} copies the command with\n"
-            + (shlex.join(wanted.flags()) or "neither list")
+            "No run file is known for these data, so nothing was written.\n"
+            f"{screen.key('data.command')} copies the command, with {flags}"
         )
         screen.draw()
         return

@@ -60,13 +60,15 @@ def heading(title: str, twin: str, around: Around) -> Content:
 def head(name: str, origin: str, rows: int, report: Report, around: Around) -> list[Content]:
     """Two lines: the run, what its data come from, how many rows; their parts and trained share."""
     arrow = "→" if around.unicode else "->"
-    more = ", ".join(facts.more(report))
     said = f"{rows:,} row{'s' if rows != 1 else ''}"
     room = max(around.width - columns(said) - columns(name) - 10, 8)
     first = Content.assemble(" ", (name, "bold"), f"  {cut(origin, room)} {arrow} ", (said, "bold"))
     second = Content(f" {facts.parts_line(report)}")
+    more = facts.more(report)
+    while more and first.cell_length + len(", ".join(more)) + 3 > around.width:
+        more.pop()
     return [
-        beside(first, Content.styled(more, MUTED), around.width),
+        beside(first, Content.styled(", ".join(more), MUTED), around.width),
         beside(second, Content(facts.trained_line(report)), around.width),
     ]
 
@@ -75,21 +77,24 @@ def head(name: str, origin: str, rows: int, report: Report, around: Around) -> l
 
 
 def row_head(
-    page: Page, rows: int, filter_name: str, choice: str, view: str, around: Around
+    page: Page, rows: int, filter_name: str, choice: str, lines: int, around: Around
 ) -> list[Content]:
-    """Three lines: which row it is and what became of it, where it comes from, the views."""
-    only = f", only {filter_name}" if filter_name != "all" else ""
-    number = f" row {page.number + 1:,} of {rows:,}{only}"
-    part = facts.PARTS[page.part]
-    style = "" if page.part.used else "$warning"
-    first = Content.assemble(
-        (number, "bold"), "  ", (choice or part, "bold $warning" if choice else style)
-    )
-    return [first, Content.styled(f" {provenance(page)}", MUTED), tabs(view, around)]
+    """Which row it is and what became of it, where it comes from (`lines` of these), the views."""
+    number = f" row {page.number + 1:,} of {rows:,}  "
+    only = "only " if filter_name != "all" else ""
+    part = Content.styled(only + facts.PARTS[page.part], "" if page.part.used else "$warning")
+    first = Content.assemble((number, "bold"), part)
+    if choice:  # what will be is more than what was
+        whole = f"{choice} at the next preparation"
+        room = around.width - columns(number)
+        said = Content.styled(whole if len(whole) <= room else choice, "bold $warning")
+        fits = first.cell_length + 2 + said.cell_length <= around.width
+        first = Content.assemble(first if fits else (number, "bold"), "  " if fits else "", said)
+    return [first, *_provenance(page, lines, around), tabs(page.ask.look.view, around)]
 
 
-def provenance(page: Page) -> str:
-    """File, line, page, chunk, headings and key of a row."""
+def _provenance(page: Page, lines: int, around: Around) -> list[Content]:
+    """File, line, page, chunk, headings and key of a row, in as many lines."""
     row = page.row
     said = [f"{clean_line(row.source)}:{row.line}"]
     said += [f"page {row.page}"] if row.page else []
@@ -98,7 +103,14 @@ def provenance(page: Page) -> str:
     said += [f"from row {row.derived + 1:,}"] if row.derived is not None else []
     said += [clean_line(row.language)] if row.language else []
     said += [f"key {clean_line(row.key)}"] if row.key else []
-    return "  ".join(said)
+    found = [f" {said[0]}"]
+    for text in said[1:]:
+        if len(found) < lines and columns(f"{found[-1]}  {text}") > around.width:
+            found.append(f" {text}")
+        else:
+            found[-1] += f"  {text}"
+    found += [""] * (lines - len(found))
+    return [Content.styled(line, MUTED) for line in found]
 
 
 def tabs(view: str, around: Around) -> Content:
@@ -111,9 +123,9 @@ def tabs(view: str, around: Around) -> Content:
                              for part in parts])  # fmt: skip
 
 
-def row_foot(page: Page, view: str, lines: int, around: Around) -> list[Content]:
+def row_foot(page: Page, lines: int, around: Around) -> list[Content]:
     """What there is to say about the row in this view, then its findings."""
-    found = [_said_of(page, view)]
+    found = [_said_of(page)]
     room = lines - 1
     shown = page.findings[: room if len(page.findings) <= room else max(room - 1, 1)]
     found += [said(finding, around, place=False) for finding in shown]
@@ -122,12 +134,14 @@ def row_foot(page: Page, view: str, lines: int, around: Around) -> list[Content]
     return [*found, *[Content("")] * (lines - len(found))][:lines]
 
 
-def _said_of(page: Page, view: str) -> Content:
+def _said_of(page: Page) -> Content:
     tokens, done = page.tokens, ", ".join(clean_line(text) for text in page.row.done)
+    view = page.ask.look.view
     if view == "raw":
         return Content.styled(" as it was read", MUTED)
     if view == "cleaned":
-        changed = f"cleaned: {done}" if done else "cleaning changed nothing"
+        when = "before cleaning" if page.ask.look.before else "cleaned"
+        changed = f"{when}: {done}" if done else "cleaning changed nothing"
         return Content(f" {changed}")
     if tokens is None:
         return Content.styled(f" {facts.PARTS[page.part]}", "$warning")
@@ -192,14 +206,14 @@ def side(
 
 def _lengths(report: Report, around: Around) -> list[Content]:
     bars = facts.histogram(report)
-    line = facts.length_line(report)
+    line = facts.length_line(report, around.width - 1)
     found = []
     if bars:
         trend = wording.trend([count for *_, count in bars], around.width - 10,
                               unicode=around.unicode)  # fmt: skip
         found.append(Content.assemble((" length ", MUTED), trend))
     if line:
-        found.append(Content.styled(cut(f" {line}", around.width), MUTED))
+        found.append(Content.styled(f" {line}", MUTED))
     return found
 
 

@@ -127,12 +127,18 @@ def trained_line(report: Report) -> str:
     return f"trained {share:.0%}" + (f" of {tokens:,.0f} tokens" if tokens is not None else "")
 
 
-def length_line(report: Report) -> str:
-    """Percentiles of the lengths in tokens."""
+def length_line(report: Report, width: int) -> str:
+    """Percentiles of the lengths in tokens, as many as have room."""
     lengths = section(report, "lengths")
-    named = (("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("max", "longest"))
-    said = [(words, number(lengths, name)) for name, words in named]
-    return "  ".join(f"{words} {value:,.0f}" for words, value in said if value is not None)
+    said = {
+        name: f"{name} {value:,.0f}"
+        for name in ("p50", "p90", "p99", "max")
+        if (value := number(lengths, name)) is not None
+    }
+    for least in ("p90", "p99", "max", "p50"):
+        if len("  ".join(said.values())) > width:
+            said.pop(least, None)
+    return "  ".join(said.values())
 
 
 def histogram(report: Report) -> list[tuple[float, float, float]]:

@@ -14,7 +14,6 @@ from qtui.screens.data.drawing import MUTED, Around
 from qtui.screens.data.signs import Signs, Writer
 from qtui.screens.data.state import State
 from qtui.screens.data.subject import spoken
-from qtui.terminal import clean_line
 from qtui.widgets.marked_text import Laid, MarkedText
 from qtui.widgets.readout import Readout
 
@@ -81,22 +80,24 @@ def _row(screen: DataScreen, unicode: bool) -> None:
     state = screen.state
     middle = screen.query_one("#data-row", Readout)
     around = Around(middle.size.width, unicode)
-    foot = 4 if screen.size.height >= 34 else 2
+    foot, origin = (4, 2) if screen.size.height >= 34 else (2, 1)
     if state.page is None:
-        why = clean_line(state.unreadable.message) if state.unreadable else "reading the first row"
+        why = "reading the first row"
         if not state.rows:
             why = "There are no rows: nothing could be read from the sources."
-        _show(screen, "row", [Content(f" {why}"), Content(""), Content("")])
+        if state.unreadable is not None:
+            number, error = state.unreadable
+            why = f"row {number + 1:,} of {state.rows:,}  cannot be shown"
+            text = screen.query_one(MarkedText)
+            text.show(waiting.trouble("", error, "", text.room, unicode=unicode))
+        _show(screen, "row", [Content(f" {why}"), *[Content("")] * (origin + 1)])
         _show(screen, "foot", [Content("")] * foot)
     else:
         name = facts.FILTERS[state.filter][0]
         choice = state.choice_words(state.page.row.key)
-        head = drawing.row_head(state.page, state.rows, name, choice, state.look.view, around)
-        if state.unreadable is not None:
-            said = f" row {state.at + state.steps + 1:,}: {clean_line(state.unreadable.message)}"
-            head[0] = Content.styled(said, "bold $error")
+        head = drawing.row_head(state.page, state.rows, name, choice, origin, around)
         _show(screen, "row", head)
-        _show(screen, "foot", drawing.row_foot(state.page, state.look.view, foot, around))
+        _show(screen, "foot", drawing.row_foot(state.page, foot, around))
     side = screen.query_one("#data-side", Readout)
     if side.size.width:
         beside = Around(side.size.width, unicode)

@@ -42,6 +42,7 @@ class DataReader:
         self._closed = False
         self._busy_since: float | None = None
         self._found: Found | None = None
+        self._place = 0
         self._last: tuple[int, StoredRow, Part, StoredTokens | None] | None = None
         threading.Thread(target=self._run, name="read-data", daemon=True).start()
 
@@ -83,7 +84,7 @@ class DataReader:
         try:
             dataset = Dataset(self._folder)
         except (QtuiError, OSError) as error:
-            self._tell(Failed(_told(error)))
+            self._tell(Failed(self._told(error)))
             return
         with dataset:
             self._tell(Opened(len(dataset), dataset.report))
@@ -99,11 +100,15 @@ class DataReader:
             if self._closed:
                 return
             if asked is not None:
-                self._answer(partial(self._page, dataset, asked), asked)
+                self._place = asked.base + asked.steps
+                self._answer(partial(self._page, dataset, asked), partial(self._no_page, asked))
                 if not begun:
                     begun, gathering = True, gathered.gather(dataset)
             for what, number in wanted.items():
-                self._answer(partial(self._other, dataset, what, number), None)
+                named = "The first batch" if what == "batch" else "The finding"
+                self._answer(
+                    partial(self._other, dataset, what, number), partial(Failed, what=named)
+                )
             if gathering is not None and asked is None:
                 gathering = self._gather(gathering, gathered)
 
@@ -117,17 +122,17 @@ class DataReader:
         self._busy_since = time.monotonic()
         return asked, wanted
 
-    def _answer(self, work: Callable[[], News], asked: Ask | None) -> None:
+    def _answer(self, work: Callable[[], News], failed: Callable[[QtuiError], Failed]) -> None:
         try:
             news = work()
         except (QtuiError, OSError) as error:
-            news = Failed(_told(error), asked)
+            news = failed(self._told(error))
         except Exception as error:  # damage takes many forms, and none of them ends the dashboard
             unforeseen = CorruptError(
                 f"this cannot be shown: {type(error).__name__}: {error}",
                 remedy="prepare the data again",
             )
-            news = Failed(unforeseen, asked)
+            news = failed(unforeseen)
         self._tell(news)
 
     def _gather(self, gathering: Iterator[None], gathered: Found) -> Iterator[None] | None:
@@ -138,13 +143,14 @@ class DataReader:
             self._found = gathered
             self._tell(Gathered(gathered))
         except (QtuiError, OSError) as error:
-            self._tell(Failed(_told(error)))
+            self._tell(Failed(self._told(error), "The findings"))
         return None
 
     def _page(self, dataset: Dataset, ask: Ask) -> News:
         number = _number(dataset, ask)
         if number is None:
             return NoRow(ask)
+        self._place = number
         if self._last is None or self._last[0] != number:
             self._last = (
                 number, dataset.row(number), dataset.part(number), dataset.tokens(number),
@@ -152,6 +158,9 @@ class DataReader:
         _, row, part, tokens = self._last
         text = laid(row, tokens, ask.look, ask.width, unicode=ask.unicode)
         return Page(ask, number, row, part, tokens, text, self._of(dataset, number))
+
+    def _no_page(self, ask: Ask, error: QtuiError) -> Failed:
+        return Failed(error, "The row", ask, self._place)
 
     def _of(self, dataset: Dataset, number: int) -> tuple[Finding, ...]:
         if self._found is None:
@@ -165,6 +174,12 @@ class DataReader:
         batch = dataset.batch()
         rows = {row.row for sequence in (batch.rows if batch else ()) for row in sequence}
         return FirstBatch(batch, {at: dataset.tokens(at) for at in rows if 0 <= at < len(dataset)})
+
+    def _told(self, error: QtuiError | OSError) -> QtuiError:
+        """The error, in which files are named without the run's folder."""
+        message = error.message if isinstance(error, QtuiError) else str(error.strerror or error)
+        remedy = error.remedy if isinstance(error, QtuiError) else "prepare the data again"
+        return CorruptError(message.replace(f"{self._folder}/", ""), remedy=remedy)
 
     def _tell(self, news: News) -> None:
         self._busy_since = None
@@ -196,9 +211,3 @@ def _number(dataset: Dataset, ask: Ask) -> int | None:
         return at
     behind = dataset.next_of(parts, ask.base)
     return dataset.previous_of(parts, ask.base) if behind is None else behind
-
-
-def _told(error: QtuiError | OSError) -> QtuiError:
-    if isinstance(error, QtuiError):
-        return error
-    return CorruptError(f"{error.filename or 'a file'} cannot be read: {error.strerror}")

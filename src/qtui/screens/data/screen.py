@@ -158,7 +158,7 @@ class DataScreen(DataKeys):
             self.state.busy = "opening the data"
             self.reader = DataReader(found.run.data, self._hand_over)
             self.again()
-        elif found.living and found.run is not None:
+        elif (found.living or found.failed) and found.run is not None:
             self._follow(found.run)
         elif self.prepares_by_itself(found):
             self.action_prepare()

@@ -37,8 +37,8 @@ class Signs:
 
     @property
     def border(self) -> str:
-        """Between two tokens."""
-        return "│" if self.unicode else "|"
+        """Between two tokens; `|` would look like a part of `<|eot_id|>`."""
+        return "│" if self.unicode else "^"
 
     @property
     def rule(self) -> str:

@@ -46,8 +46,8 @@ class State:
     look: Look = field(default_factory=Look)
     filter: int = 0
     page: Page | None = None
-    unreadable: QtuiError | None = None
-    """Why the row that was asked for cannot be shown."""
+    unreadable: tuple[int, QtuiError] | None = None
+    """Which row cannot be shown, in place of `page`, and why."""
     ask: Ask | None = None
     at: int = 0
     steps: int = 0
@@ -113,4 +113,4 @@ class State:
         if not key or wanted == self.subject.frozen.of(key):
             return ""
         words = {"drop": "will be dropped", "keep": "will be kept", None: "will be judged anew"}
-        return f"{words[wanted]} at the next preparation"
+        return words[wanted]

@@ -16,7 +16,7 @@ from qtui.errors import QtuiError
 from qtui.runs import data_choices, folder, preparing
 from qtui.runs.data_choices import Choices
 from qtui.runs.folder import Run
-from qtui.runs.state import FINAL, Status, status
+from qtui.runs.state import Status, status
 from qtui.terminal import clean_line
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 SAME_DATA = 50
 """Runs that are looked through for the data of a form."""
+_BEFORE = (
+    Status.INITIALIZING,
+    Status.LOADING_DATASET,
+    Status.LOADING_MODEL,
+    Status.CONFIGURING_LORA,
+)
 _TAKE_A_FILE = ("train", "prepare-data", "validate")
 
 
@@ -55,8 +61,14 @@ class Subject:
 
     @property
     def living(self) -> bool:
-        """Whether a worker may still prepare the data."""
-        return self.run is not None and self.status not in (None, *FINAL, Status.QUEUED)
+        """Whether a worker is about to prepare the data."""
+        return self.run is not None and not self.ready and self.status in _BEFORE
+
+    @property
+    def failed(self) -> bool:
+        """Whether this is a preparation that came to nothing: its log says why."""
+        ended = self.status in (Status.FAILED, Status.STOPPED, Status.INTERRUPTED)
+        return self.kind == preparing.KIND and not self.ready and ended
 
 
 def of_run(run: Run, workspace: Path, file: Path | None = None) -> Subject:

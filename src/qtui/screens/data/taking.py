@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from qtui.screens.data import facts
 from qtui.screens.data.asked import (
-    Ask,
     Failed,
     FirstBatch,
     Gathered,
@@ -17,6 +16,7 @@ from qtui.screens.data.asked import (
     Told,
 )
 from qtui.screens.data.batches import BatchView
+from qtui.screens.data.found import Found
 from qtui.widgets.marked_text import MarkedText
 
 if TYPE_CHECKING:
@@ -43,12 +43,13 @@ def take(screen: DataScreen, news: News) -> None:
         case FirstBatch():
             state.batch = BatchView(news)
         case Failed(ask=None):
-            screen.fail("The data cannot be read", news.error)
-        case Failed(ask=Ask() as ask):
-            state.unreadable = news.error
-            if ask is state.ask and not ask.parts:  # or the next key would come to it again
-                state.at = min(max(ask.base + ask.steps, 0), state.rows - 1)
-                state.steps = 0
+            screen.fail(f"{news.what} cannot be read", news.error)
+            if state.opened and state.found is None and news.what == "The findings":
+                state.found = Found()
+        case Failed(ask=ask):
+            if ask is state.ask:
+                state.at, state.steps = news.number, 0
+            state.page, state.unreadable = None, (news.number, news.error)
 
 
 def _page(screen: DataScreen, page: Page) -> None:

@@ -63,6 +63,9 @@ def progress(
     line(f"Preparing {subject.origin or 'the data'}", "bold")
     line()
     words = clean_line(str(doing))
+    if doing.unit == "bytes":
+        of = f" of {wording.size(doing.total)}" if doing.total else ""
+        words = f"{clean_line(doing.words)} {wording.size(doing.done)}{of}"
     line(f"{words[:1].upper()}{words[1:]}")
     if doing.total:
         share = doing.done / doing.total
@@ -81,14 +84,16 @@ def progress(
 def trouble(title: str, error: QtuiError, keys: str, width: int, *, unicode: bool) -> Laid:
     """What went wrong, and the way out."""
     writer = Writer(Signs(unicode))
-    writer.line(title, "bold $error")
-    writer.line()
+    if title:
+        writer.line(title, "bold $error")
+        writer.line()
     writer.foreign(clean(error.message))
     writer.line()
     if error.remedy:
         writer.own("Try  ", "$warning")
         writer.foreign(clean(error.remedy))
         writer.line()
-    writer.line()
-    writer.line(keys, MUTED)
+    if keys:
+        writer.line()
+        writer.line(keys, MUTED)
     return writer.pen.lay_out(width)
