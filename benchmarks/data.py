@@ -147,7 +147,7 @@ def theirs(path: Path, out: Path) -> dict[str, Any]:
     from qtui.stages.data.clean import Cleaner
     from qtui.stages.data.refine import compared
     from qtui.stages.data.rows import Record, Row
-    from qtui.stages.data.shapes import row_of
+    from qtui.stages.data.shapes import ShapeError, row_of
     from qtui.stages.data.sketches import shingles
     from qtui.stages.data.template import choose
 
@@ -159,7 +159,10 @@ def theirs(path: Path, out: Path) -> dict[str, Any]:
     cleaner, checker = Cleaner(config.data), Checker(config.data)
 
     def refine(record: dict[str, Any]) -> dict[str, Any]:
-        row: Row = row_of(Record(record, 1), "rows", config.data)
+        try:
+            row = row_of(Record(dict(record), 1), "rows", config.data)
+        except ShapeError:
+            return {"messages": [], "kept": False}
         checked = checker(cleaner(row).row)
         kept = all(issue.verdict != "drop" for issue in checked.issues)
         return {"messages": list(checked.row.messages), "kept": kept}
@@ -196,7 +199,7 @@ def theirs(path: Path, out: Path) -> dict[str, Any]:
     index = MinHashLSH(threshold=THRESHOLD, num_perm=128)
     keep = []
     for number, row in enumerate(data.select_columns("hashes").with_format("numpy")):
-        sketch = MinHash(128, hashvalues=row["hashes"])
+        sketch = MinHash(128, hashvalues=row["hashes"], scheme=MinHash(128).scheme)
         if index.query(sketch):
             continue
         index.insert(str(number), sketch)

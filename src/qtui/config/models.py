@@ -206,8 +206,9 @@ class DataConfig(Section):
     """Share of unreadable rows above which the run refuses to start."""
 
     splitter: Literal["recursive", "character", "token"] = "recursive"
-    """How documents are cut into rows: at paragraphs, then sentences, then words (recursive), at
-    blank lines only (character), or by the tokens of the model (token)."""
+    """How documents are cut into rows: at paragraphs, then sentences, then words (recursive); at
+    blank lines, where pieces become short enough that way (character); or as recursive, but
+    measured in tokens of the model (token)."""
 
     chunk_size: int = Field(default=2000, ge=20)
     """Longest piece of a document: in characters, or in tokens with splitter: token."""
