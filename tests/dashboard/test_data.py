@@ -90,7 +90,7 @@ async def showing(
 async def opened(pilot: Pilot[None], key: str = "3") -> DataScreen:
     """Press the key that leads to the data, and wait until they are there."""
     screen = await on_data(pilot, key)
-    await until(pilot, lambda: screen.state.page is not None and screen.state.found is not None)
+    await until(pilot, lambda: screen.state.page is not None and screen.state.subject.sought)
     return screen
 
 

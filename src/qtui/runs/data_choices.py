@@ -11,12 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-
-from qtui.config import run_file
-from qtui.config.run_file import MAX_BYTES
-from qtui.config.template import scalar
-from qtui.config.yaml_text import YamlError, compose
 from qtui.errors import InputError, NotFoundError
 from qtui.runs import durable
 from qtui.terminal import clean_line
@@ -45,6 +39,8 @@ class Choices:
 
     def flags(self) -> list[str]:
         """The words after `qtui prepare-data` that say the same."""
+        from qtui.config.template import scalar
+
         lists = [(SETTINGS[name], list(getattr(self, name))) for name in SETTINGS]
         return [word for name, keys in lists if keys
                 for word in ("--set", f"data.{name}={scalar(keys)}")]  # fmt: skip
@@ -67,6 +63,8 @@ def write(path: Path, choices: Choices) -> None:
 
     Raises InputError when the file cannot be changed in this way, saying what to write by hand.
     """
+    from qtui.runs.run_file_text import edited
+
     path = path.resolve()
     text = _text(path)
     before = _parsed(text, path)
@@ -74,7 +72,7 @@ def write(path: Path, choices: Choices) -> None:
     for choice, name in SETTINGS.items():
         keys = getattr(choices, choice)
         if getattr(now, choice) != keys:
-            text = _edited(text, name, keys, path)
+            text = edited(text, name, keys)
     after = _parsed(text, path)
     wanted = {**before, **{f"data.{SETTINGS[c]}": list(getattr(choices, c)) for c in SETTINGS}}
     if {k: v for k, v in after.items() if v} != {k: v for k, v in wanted.items() if v}:
@@ -83,6 +81,8 @@ def write(path: Path, choices: Choices) -> None:
 
 
 def _text(path: Path) -> str:
+    from qtui.config.run_file import MAX_BYTES
+
     shown = clean_line(str(path))
     try:
         raw = path.read_bytes()
@@ -98,6 +98,8 @@ def _text(path: Path) -> str:
 
 
 def _parsed(text: str, path: Path) -> dict[str, Any]:
+    from qtui.config import run_file
+
     found = run_file.parse(text, str(path))
     if found.problems:
         problem = found.problems[0]
@@ -127,114 +129,3 @@ def _by_hand(path: Path, choices: Choices) -> InputError:
         f"{clean_line(str(path))} is written in a way that is not changed here",
         remedy=f"write it into the file by hand: {said}",
     )
-
-
-# ---- the text ------------------------------------------------------------------------------------
-
-
-def _edited(text: str, name: str, keys: tuple[str, ...], path: Path) -> str:
-    """`text` with `keys` as `data.NAME`."""
-    mark = "\ufeff" if text.startswith("\ufeff") else ""
-    text = text.removeprefix("\ufeff")
-    try:
-        root = compose(text)
-    except YamlError as error:  # it was read a moment ago
-        raise InputError(f"{clean_line(str(path))}: {error.sentence}") from error
-    found = _entry(root, "data")
-    data = found[1] if found else None
-    entry = _entry(data, name)
-    value = scalar(list(keys))
-    if entry is not None:
-        return mark + _replaced(text, *entry, keys)
-    return mark + _inserted(text, root, found, f"{name}: {value}")
-
-
-def _entry(node: Node | None, name: str) -> tuple[Node, Node] | None:
-    """The nodes of the entry's name and value."""
-    if not isinstance(node, MappingNode):
-        return None
-    return next(((key, value) for key, value in node.value if key.value == name), None)
-
-
-def _replaced(text: str, key: Node, value: Node, keys: tuple[str, ...]) -> str:
-    start, end = value.start_mark.index, value.end_mark.index
-    line = text.rfind("\n", 0, key.start_mark.index) + 1
-    if isinstance(value, SequenceNode) and value.flow_style:
-        behind = text.find("\n", end)
-        whole = text[line : len(text) if behind < 0 else behind].rstrip("\r")
-        if not keys and whole.strip() == text[key.start_mark.index : end]:
-            return text[:line] + text[behind + 1 if behind >= 0 else len(text) :]
-        if "#" in text[start:end]:  # a comment within: to be changed by hand
-            return text
-        return text[:start] + scalar(list(keys)) + text[end:]
-    if not isinstance(value, SequenceNode):  # nothing, or null
-        colon = text.index(":", key.end_mark.index) + 1
-        end = max(end, colon) if value.value else colon  # nothing is marked where the next thing is
-        return f"{text[:colon]} {scalar(list(keys))}{text[end:]}"
-    items = {item.value: item for item in value.value if isinstance(item, ScalarNode)}
-    gone = [item for name, item in items.items() if name not in keys]
-    if not keys:
-        colon = text.index(":", key.end_mark.index) + 1
-        return text[:colon] + " []" + _without(text[colon:], gone, colon)
-    new = [name for name in keys if name not in items]
-    last = max(items.values(), key=lambda item: item.end_mark.index)
-    place = _line_end(text, last.end_mark.index)
-    dash = " " * value.start_mark.column + "- "
-    added = "".join(f"{_newline(text)}{dash}{scalar(name)}" for name in new)
-    return _without(text[:place], gone, 0) + added + text[place:]
-
-
-def _without(text: str, items: list[Any], offset: int) -> str:
-    """`text` without the lines of `items`, whose marks count from `offset` characters before."""
-    for item in sorted(items, key=lambda item: -item.start_mark.index):
-        start = text.rfind("\n", 0, item.start_mark.index - offset)
-        text = text[: max(start, 0)] + text[_line_end(text, item.end_mark.index - offset) :]
-    return text
-
-
-def _inserted(text: str, root: Node | None, found: tuple[Node, Node] | None, entry: str) -> str:
-    newline = _newline(text)
-    if isinstance(root, MappingNode) and root.flow_style:
-        if found is not None and isinstance(found[1], MappingNode):
-            return _in_braces(text, found[1], entry)
-        return _in_braces(text, root, f"data: {{{entry}}}") if found is None else text
-    if found is None:
-        ends = "" if not text or text.endswith("\n") else newline
-        return f"{text}{ends}data:{newline}  {entry}{newline}"
-    key, data = found
-    if isinstance(data, MappingNode) and data.flow_style:
-        return _in_braces(text, data, entry)
-    if not isinstance(data, MappingNode):
-        place = _line_end(text, key.end_mark.index)
-        return f"{text[:place]}{newline}  {entry}{text[place:]}"
-    place = _line_end(text, _end(text, data))
-    return f"{text[:place]}{newline}{' ' * data.start_mark.column}{entry}{text[place:]}"
-
-
-def _in_braces(text: str, node: MappingNode, entry: str) -> str:
-    if not node.value:
-        start = node.start_mark.index + 1
-        return f"{text[:start]}{entry}{text[start:]}"
-    end = _end(text, node.value[-1][1])
-    return f"{text[:end]}, {entry}{text[end:]}"
-
-
-def _end(text: str, node: Node) -> int:
-    """Where the last of the text that belongs to `node` ends."""
-    if isinstance(node, (MappingNode, SequenceNode)) and not node.flow_style and node.value:
-        last = node.value[-1]
-        return _end(text, last[1] if isinstance(last, tuple) else last)
-    if isinstance(node, ScalarNode) and not node.value and node.style is None:
-        return int(node.start_mark.index)
-    return len(text[: node.end_mark.index].rstrip())
-
-
-def _line_end(text: str, at: int) -> int:
-    """Where the line ends in which `at` is, before its line break."""
-    end = text.find("\n", at)
-    end = len(text) if end < 0 else end
-    return end - 1 if end > at and text[end - 1] == "\r" else end
-
-
-def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"

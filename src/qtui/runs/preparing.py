@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qtui.config.load import resolve_dict
-from qtui.config.models import FineTuneConfig
 from qtui.errors import QtuiError
 from qtui.runs import folder, launch
 from qtui.runs.dataset import ROWS
 from qtui.runs.events import ProgressEvent
 from qtui.runs.folder import Run
 from qtui.runs.series import History
+
+if TYPE_CHECKING:
+    from qtui.config.models import FineTuneConfig
 
 KIND = "prepare"
 STOP_SECONDS = 20.0
@@ -29,6 +31,8 @@ def begin(workspace: Path, config: FineTuneConfig, command: Sequence[str]) -> Ru
 
     Raises QtuiError when it does not start; then no folder is left.
     """
+    from qtui.config.load import resolve_dict
+
     run = folder.create(workspace, kind=KIND, config=resolve_dict(config), command=command)
     try:
         launch.launch(run)

@@ -50,13 +50,14 @@ async def prepare(screen: DataScreen) -> None:
     screen.begin("starting the worker")
 
     def start() -> Subject:
-        form = _form(found, choices)
+        whole = subjects.with_file(found, workspace)
+        form = _form(whole, choices)
         if form.config is None:
             problem = form.problems[0]
             raise InputError(f"{problem.key}: {problem.sentence}", remedy="2: mend it on Configure")
-        words = _words(form, found.file, workspace)
+        words = _words(form, whole.file, workspace)
         run = preparing.begin(workspace, form.config, words)
-        return subjects.of_run(run, workspace, found.file)
+        return subjects.of_run(run, workspace, whole.file)
 
     try:
         begun = await off_loop(start)
@@ -97,6 +98,9 @@ async def choose(screen: DataScreen, choice: Choice) -> None:
     key, number = state.page.row.key, state.page.number + 1
     if not key:
         app.say(f"Row {number:,} has no key: it says nothing that could be used.", "warning")
+        return
+    if not state.subject.sought:
+        app.say("The run file behind these data is still being looked for.")
         return
     wanted, file = state.choices.toggled(key, choice), state.subject.file
     if file is None:
@@ -174,8 +178,9 @@ async def copy(screen: DataScreen) -> None:
         found = replace(found, form=form_of(screen.qtui))
 
     def words() -> list[str]:
-        flags = [] if found.file is not None or choices == found.frozen else choices.flags()
-        return [*_words(_form(found, Choices()), found.file, workspace, keep=True), *flags]
+        whole = subjects.with_file(found, workspace)
+        flags = [] if whole.file is not None or choices == found.frozen else choices.flags()
+        return [*_words(_form(whole, Choices()), whole.file, workspace, keep=True), *flags]
 
     try:
         command = await off_loop(words)

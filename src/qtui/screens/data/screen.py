@@ -152,8 +152,6 @@ class DataScreen(DataKeys):
         """Show `found` in place of everything else."""
         self._close()
         self.state = State(subject=found, choices=found.wanted, look=self.state.look)
-        if found.trouble:
-            self.qtui.say(found.trouble, "warning")
         if found.ready and found.run is not None:
             self.state.busy = "opening the data"
             self.reader = DataReader(found.run.data, self._hand_over)
@@ -163,6 +161,18 @@ class DataScreen(DataKeys):
         elif self.prepares_by_itself(found):
             self.action_prepare()
         self.draw()
+
+    @work
+    async def seek(self) -> None:
+        """Look for the run file behind the run, once the data are on the screen."""
+        before, workspace = self.state.subject, self.qtui.workspace
+        found = await off_loop(lambda: subjects.with_file(before, workspace))
+        if self.state.subject is before:
+            if not before.sought:
+                self.state.subject, self.state.choices = found, found.wanted
+            if found.trouble:
+                self.qtui.say(found.trouble, "warning")
+            self.draw()
 
     def begin(self, words: str) -> None:
         """Say what is waited for, in place of everything else."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,8 @@ class Subject:
     frozen: Choices = field(default_factory=Choices)
     wanted: Choices = field(default_factory=Choices)
     trouble: str = ""
+    sought: bool = False
+    """Whether the run file was looked for."""
 
     @property
     def name(self) -> str:
@@ -73,29 +75,43 @@ class Subject:
 
 def of_run(run: Run, workspace: Path, file: Path | None = None) -> Subject:
     """The data of `run`, which may have none yet; `file` is the run file it was made from, if that
-    is known. Raises QtuiError for a run that cannot be read."""
+    is known: else it is not looked for. Raises QtuiError for a run that cannot be read."""
     spec = run.spec
-    words = spec.command
-    file = file or _file_of(spec.config, words, workspace)
     frozen = data_choices.of_config(spec.config)
-    wanted, trouble = frozen, ""
-    if file is not None:
-        try:
-            wanted = data_choices.read(file)
-        except QtuiError as error:
-            trouble = str(error)
-    return Subject(
+    found = Subject(
         run=run,
         status=status(run),
         kind=spec.kind,
         ready=preparing.prepared(run),
-        file=file,
         origin=_origin(spec.config),
-        command=_twin(words, file, workspace),
+        command=_twin(spec.command, None, workspace),
         frozen=frozen,
-        wanted=wanted,
-        trouble=trouble,
+        wanted=frozen,
     )
+    return found if file is None else _with(found, file, workspace)
+
+
+def with_file(found: Subject, workspace: Path) -> Subject:
+    """`found` with its run file, where there is one: takes longer than to read the data."""
+    if found.sought or found.run is None:
+        return found
+    try:
+        spec = found.run.spec
+        return _with(found, _file_of(spec.config, spec.command, workspace), workspace)
+    except (QtuiError, OSError):  # the run is gone; its data may still be open
+        return replace(found, sought=True)
+
+
+def _with(found: Subject, file: Path | None, workspace: Path) -> Subject:
+    if file is None:
+        return replace(found, sought=True)
+    wanted, trouble = found.frozen, ""
+    try:
+        wanted = data_choices.read(file)
+    except QtuiError as error:
+        trouble = str(error)
+    twin = _twin([], file, workspace)
+    return replace(found, file=file, sought=True, command=twin, wanted=wanted, trouble=trouble)
 
 
 def newest(workspace: Path) -> Subject:

@@ -36,6 +36,7 @@ def take(screen: DataScreen, news: News) -> None:
             _no_row(screen)
         case Gathered():
             state.found = news.found
+            screen.seek()
             if state.page is not None and not state.steps:
                 screen.again()  # with its findings
         case Told():
@@ -46,6 +47,7 @@ def take(screen: DataScreen, news: News) -> None:
             screen.fail(f"{news.what} cannot be read", news.error)
             if state.opened and state.found is None and news.what == "The findings":
                 state.found = Found()
+                screen.seek()
         case Failed(ask=ask):
             if ask is state.ask:
                 state.at, state.steps = news.number, 0
