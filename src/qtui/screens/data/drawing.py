@@ -22,10 +22,12 @@ STYLES = {"error": "$error", "warning": "$warning", "note": MUTED}
 
 @dataclass(frozen=True)
 class Around:
-    """What all lines are drawn for: the width, and whether anything but ASCII may be drawn."""
+    """What all lines are drawn for: the width, whether anything but ASCII may be drawn, and the
+    folder that all sources are in."""
 
     width: int
     unicode: bool
+    root: str = ""
 
     @property
     def rule(self) -> str:
@@ -96,7 +98,7 @@ def row_head(
 def _provenance(page: Page, lines: int, around: Around) -> list[Content]:
     """File, line, page, chunk, headings and key of a row, in as many lines."""
     row = page.row
-    said = [f"{clean_line(row.source)}:{row.line}"]
+    said = [f"{facts.short(row.source, around.root)}:{row.line}"]
     said += [f"page {row.page}"] if row.page else []
     said += [f"chunk {row.chunk}"] if row.chunk else []
     said += [" > ".join(clean_line(text) for text in row.headings)] if row.headings else []
@@ -156,7 +158,10 @@ def _said_of(page: Page) -> Content:
 def said(finding: Finding, around: Around, *, place: bool) -> Content:
     """A finding in one line, its sign first."""
     sign = SIGNS[finding.level][0 if around.unicode else 1]
-    where = f"{finding.where()}: " if place and finding.source else ""
+    where = ""
+    if place and finding.source:
+        line = f":{finding.line}" if finding.line else ""
+        where = f"{facts.short(finding.source, around.root)}{line}: "
     return Content.assemble(
         (f" {sign} ", STYLES[finding.level]), where,
         clean_line(f"{finding.kind.replace('_', ' ')}: {finding.message}"),
@@ -183,7 +188,7 @@ def side(
     kinds = kinds[1:]
     width = max((len(f"{kind.count:,}") for kind in kinds), default=1)
     foot = _lengths(report, around)
-    detail = told.wrap(max(around.width - 1, 1))[:4] if told is not None else []
+    detail = told.wrap(max(around.width - 1, 1))[: max(height // 3, 4)] if told is not None else []
     room = max(height - len(lines) - len(foot) - len(detail) - (2 if detail else 1), 1)
     first = min(max(chosen - 1 - room // 2, 0), max(len(kinds) - room, 0))
     for at, kind in enumerate(kinds[first : first + room], first + 1):

@@ -6,6 +6,7 @@ An older worker knew fewer numbers, and a damaged file may hold anything.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,14 +65,32 @@ class Source:
 
 
 def sources(report: Report) -> list[Source]:
-    """The sources in the order of the report."""
-    found = report.get("sources")
+    """The sources in the order of the report, without the folder that all of them are in."""
+    common = root(report)
     return [
-        Source(clean_line(str(each.get("name", "?"))), *counts)
-        for each in (found if isinstance(found, list) else [])
-        if isinstance(each, dict)
+        Source(short(str(each.get("name", "?")), common), *counts)
+        for each in _sources(report)
         for counts in [[_count(each, name) for name in ("rows", "used", "findings")]]
     ]
+
+
+def root(report: Report) -> str:
+    """The folder that all sources are in, with the slash at its end; empty where there is none."""
+    names = [str(each.get("name", "")) for each in _sources(report)]
+    if not names or not all(name.startswith("/") for name in names):
+        return ""
+    folder = os.path.commonpath([os.path.dirname(name) for name in names])  # noqa: PTH120
+    return f"{folder.rstrip('/')}/"
+
+
+def short(source: str, common: str) -> str:
+    """A source as it is shown: below the folder `common` by its path from there."""
+    return clean_line(source.removeprefix(common))
+
+
+def _sources(report: Report) -> list[dict[str, Any]]:
+    found = report.get("sources")
+    return [each for each in (found if isinstance(found, list) else []) if isinstance(each, dict)]
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def _title(state: State) -> str:
 def _row(screen: DataScreen, unicode: bool) -> None:
     state = screen.state
     middle = screen.query_one("#data-row", Readout)
-    around = Around(middle.size.width, unicode)
+    around = Around(middle.size.width, unicode, state.root)
     foot, origin = (4, 2) if screen.size.height >= 34 else (2, 1)
     if state.page is None:
         why = "reading the first row"
@@ -100,7 +100,7 @@ def _row(screen: DataScreen, unicode: bool) -> None:
         _show(screen, "foot", drawing.row_foot(state.page, foot, around))
     side = screen.query_one("#data-side", Readout)
     if side.size.width:
-        beside = Around(side.size.width, unicode)
+        beside = Around(side.size.width, unicode, state.root)
         lines = drawing.side(state.kinds, state.kind, _told(state, beside), state.report,
                              side.size.height, beside, reading=state.found is None)  # fmt: skip
         side.show(*lines)

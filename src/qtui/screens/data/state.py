@@ -42,6 +42,8 @@ class State:
     opened: bool = False
     rows: int = 0
     report: dict[str, Any] = field(default_factory=dict)
+    root: str = ""
+    """The folder that all sources are in."""
     shows: Shows = "row"
     look: Look = field(default_factory=Look)
     filter: int = 0

@@ -30,6 +30,7 @@ def take(screen: DataScreen, news: News) -> None:
         case Opened():
             state.opened, state.busy = True, ""
             state.rows, state.report = news.rows, news.report
+            state.root = facts.root(news.report)
         case Page():
             _page(screen, news)
         case NoRow():
