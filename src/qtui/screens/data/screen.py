@@ -130,7 +130,7 @@ class DataScreen(DataKeys):
         """Show what `find` finds out, in a thread; `again`: also what is shown already."""
         self._asked += 1
         if not self.state.opened and not self.state.following:
-            self.state = State(busy="looking for prepared data")
+            self.state = State(busy="looking for prepared data", look=self.state.look)
         self.run_worker(self._find(find, self._asked, again))
         self.draw()
 
