@@ -15,10 +15,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import IO
+from typing import IO, TypeVar
+
+T = TypeVar("T")
 
 _LENGTH = struct.Struct("<Q")
 _KEPT_ENVIRONMENT = (
@@ -80,6 +83,22 @@ class Child:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+def spread(
+    items: Iterable[T], submit: Callable[[int, T], Future[bytes]], *, ahead: int
+) -> Iterator[tuple[T, Future[bytes]]]:
+    """Submit item after item, `ahead` of the caller, and yield each with its future, in order.
+
+    `submit` gets the number of the item from 0, to choose a process by.
+    """
+    waiting: deque[tuple[T, Future[bytes]]] = deque()
+    for number, item in enumerate(items):
+        waiting.append((item, submit(number, item)))
+        if len(waiting) >= ahead:
+            yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()
 
 
 def serve(answer: Callable[[bytes], bytes], *, memory: int | None = None) -> None:

@@ -24,7 +24,7 @@ from qtui.runs.dataset import TOKENS, Part, StoredTokens
 from qtui.stages.data.collected import Collected, Progress, row_from
 from qtui.stages.data.measure import Measure
 from qtui.stages.data.render import ChatTemplate, Rendered, RenderError
-from qtui.stages.data.render_process import RenderProcess
+from qtui.stages.data.render_process import RenderProcess, Reply
 from qtui.stages.data.rows import Row
 from qtui.stages.data.store import RecordWriter, TokenWriter
 from qtui.stages.data.tokenise import Tokens, tokenise
@@ -79,7 +79,9 @@ def encode(
         )
         total = sum(part < Part.UNUSABLE for part in collected.parts)
         done = 0
-        for batch, replies in renderer.batches(work.batches()):
+        for batch, replies in renderer.batches(
+            work.batches(), max_seq_length=config.training.max_seq_length
+        ):
             if stopped():
                 raise StoppedError("stopped while the data were prepared")
             work.take(batch, replies)
@@ -121,19 +123,15 @@ class _Work:
             self._numbers += [number for number, _ in batch]
             yield [row_from(stored) for _, stored in batch]
 
-    def take(self, batch: list[Row], replies: list[Rendered | RenderError]) -> None:
-        """Write one batch that was rendered."""
+    def take(self, batch: list[Row], replies: list[Reply]) -> None:
+        """Write one batch that was rendered; tokenise it where that is not done yet."""
         numbers = self._numbers[: len(batch)]
         del self._numbers[: len(batch)]
         whole = list(self._usable(numbers, batch, replies))
-        tokens = tokenise(
-            self._tokenizer,
-            [text for _, _, text in whole],
-            max_seq_length=self._length,
-            mask=self._mask,
-        )
-        for (number, row, text), one in zip(whole, tokens, strict=True):
-            self._write(number, row, text, one)
+        texts = [rendered for _, _, (rendered, tokens) in whole if tokens is None]
+        made = iter(tokenise(self._tokenizer, texts, max_seq_length=self._length, mask=self._mask))
+        for number, row, (rendered, tokens) in whole:
+            self._write(number, row, rendered, tokens or next(made))
 
     def end(self) -> None:
         """Account for rows behind the last one that is used."""
@@ -144,10 +142,10 @@ class _Work:
             self._tokens.add(b"")
 
     def _usable(
-        self, numbers: list[int], rows: list[Row], replies: Iterable[Rendered | RenderError]
-    ) -> Iterator[tuple[int, Row, Rendered]]:
+        self, numbers: list[int], rows: list[Row], replies: Iterable[Reply]
+    ) -> Iterator[tuple[int, Row, tuple[Rendered, Tokens | None]]]:
         for number, row, reply in zip(numbers, rows, replies, strict=True):
-            if isinstance(reply, Rendered):
+            if not isinstance(reply, RenderError):
                 self._look_at(number, row)
                 yield number, row, reply
             else:

@@ -34,11 +34,14 @@ from qtui.stages.data.encode import Encoded, encode, token_file
 from qtui.stages.data.manifest import Manifest, SamplePrompt
 from qtui.stages.data.render import ChatTemplate, fold_system
 from qtui.stages.data.render_process import RenderProcess
+from qtui.stages.data.row_pool import processes
 from qtui.stages.data.rows import Findings
 from qtui.stages.data.store import RecordWriter, open_rows, write_atomically
 from qtui.stages.data.template import choose, tried
 
 DOCUMENTS = "documents"
+_MANY = 5000
+"""Rows from which on starting more than one process is worth it."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def prepare(
         taken, taken_from = "all", same
     else:
         # The process starts while rows are read. The template, foreign code, is tried before use.
-        with RenderProcess(template) as renderer:
+        with RenderProcess(template, tokenizer) as renderer:
             half = out if collections.saved_key(out) == rows_key else None
             half = half or _with_key(others, "collected", rows_key)
             if known and half is not None:
@@ -132,7 +135,8 @@ def prepare(
             collected = collections.load(out)
             refuse_bad(collected, config.data)
             template = tried(template, renderer, conversations=collected.conversations)
-            renderer.use(template)
+            many = len(collected.parts) >= _MANY
+            renderer.use(template, processes=processes(config.data) if many else 1)
             encoded = _encode(
                 collected, config, tokenizer, template, renderer, out, progress, stopped
             )

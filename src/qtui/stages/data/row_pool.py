@@ -8,16 +8,16 @@ process: its first frame holds the settings, each further one a batch.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
+from itertools import chain
 
 import msgspec
 
 from qtui.config.models import DataConfig
 from qtui.errors import QtuiError
-from qtui.stages.data.child import Child, serve
+from qtui.stages.data.child import Child, serve, spread
 from qtui.stages.data.refine import Batch, Refined, Refiner
 from qtui.stages.data.sketches import Bands
 
@@ -63,48 +63,36 @@ def refined(
         children = [stack.enter_context(Child("qtui.stages.data.row_pool")) for _ in range(count)]
         for child in children:
             child.submit(settings)
-        yield from _spread(first, source, children, refine)
+        yield from _spread(chain([first], source), children, refine)
 
 
 def _spread(
-    first: Batch, source: Iterator[Batch], children: list[Child], refine: Refiner
+    source: Iterable[Batch], children: list[Child], refine: Refiner
 ) -> Iterator[tuple[Batch, Refined]]:
     encode = msgspec.msgpack.Encoder(enc_hook=str).encode
     decode = msgspec.msgpack.Decoder(Refined).decode
-    waiting: deque[tuple[Batch, Future[bytes] | None, Child]] = deque()
 
-    def sent(batch: Batch, child: Child) -> Future[bytes] | None:
+    def submit(number: int, batch: Batch) -> Future[bytes]:
         try:
-            return child.submit(encode(batch))
+            frame = encode(batch)
         except OverflowError:  # a number with more than 64 bits cannot be sent
-            return None
+            done: Future[bytes] = Future()
+            done.set_result(msgspec.msgpack.encode(refine(batch)))
+            return done
+        return children[number % len(children)].submit(frame)
 
-    def result() -> tuple[Batch, Refined]:
-        batch, future, child = waiting.popleft()
-        if future is None:
-            return batch, refine(batch)
+    submitted = spread(source, submit, ahead=_AHEAD * len(children))
+    for number, (batch, future) in enumerate(submitted):
         try:
-            return batch, decode(future.result())
+            yield batch, decode(future.result())
         except (EOFError, BrokenPipeError):
-            code = child.process.wait()
+            code = children[number % len(children)].process.wait()
             line = batch.lines[0][0] if batch.lines else batch.records[0][1]
             raise QtuiError(
                 f"a process that prepares rows ended (exit code {code}) at {batch.source}:{line}",
                 remedy="If the machine is short of memory, set data.dataset_num_proc: 1; "
                 "worker.log in the run's folder may say more.",
             ) from None
-
-    number = 0
-    batch: Batch | None = first
-    while batch is not None:
-        child = children[number % len(children)]
-        waiting.append((batch, sent(batch, child), child))
-        number += 1
-        if len(waiting) >= _AHEAD * len(children):
-            yield result()
-        batch = next(source, None)
-    while waiting:
-        yield result()
 
 
 # ---- in the process -----------------------------------------------------------------------------

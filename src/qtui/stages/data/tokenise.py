@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -41,6 +41,44 @@ class Tokens:
     trained: int
     all_ids: bytes = b""
     ends: bytes = b""
+
+
+@dataclass(frozen=True)
+class PlainTokenizer:
+    """What tokenising needs of a tokenizer, without transformers.
+
+    `backend_tokenizer` is the tokenizers library's; the rest as in transformers.
+    """
+
+    backend_tokenizer: Any
+    bos_token_id: int | None
+    split_special_tokens: bool
+    added_tokens_decoder: Mapping[int, Any]
+    is_fast: bool = True
+
+    @classmethod
+    def of(cls, text: str, bos_token_id: int | None, split_special_tokens: bool) -> PlainTokenizer:
+        """From the text of a tokenizer.json."""
+        from tokenizers import Tokenizer
+
+        backend = Tokenizer.from_str(text)
+        added = {n: token.content for n, token in backend.get_added_tokens_decoder().items()}
+        return cls(backend, bos_token_id, split_special_tokens, added)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def plain(tokenizer: Any) -> PlainTokenizer | None:
+    """A tokenizer of transformers as a plain one; None where it is more than that."""
+    if not _is_plain(tokenizer):
+        return None
+    return PlainTokenizer(
+        tokenizer.backend_tokenizer,
+        tokenizer.bos_token_id,
+        tokenizer.split_special_tokens,
+        tokenizer.added_tokens_decoder,
+    )
 
 
 def tokenise(
@@ -144,6 +182,8 @@ def _encoded(tokenizer: Any, texts: list[str]) -> Iterator[tuple[array[int], Bor
 
 def _is_plain(tokenizer: Any) -> bool:
     """Whether `tokenizer(…)` is no more than a call of the tokenizers library."""
+    if isinstance(tokenizer, PlainTokenizer):
+        return True
     from transformers import PreTrainedTokenizerFast
 
     return (
