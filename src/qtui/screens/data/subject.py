@@ -144,7 +144,16 @@ def of_form(form: Form, workspace: Path) -> Subject:
         except QtuiError:  # a run that cannot be read has no data either
             continue
     frozen = data_choices.of_config(config)
-    return Subject(form=form, file=file, origin=_origin(config), frozen=frozen, wanted=frozen)
+    words = form.command() if file is None and form.preset is not None else []
+    return Subject(
+        form=form,
+        file=file,
+        origin=_origin(config),
+        command=_twin(words, file, workspace),
+        frozen=frozen,
+        wanted=frozen,
+        sought=True,
+    )
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
