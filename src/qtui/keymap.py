@@ -448,9 +448,7 @@ TABLE: tuple[Key, ...] = (
         bar=False,
     ),
     # -- data --------------------------------------------------------------------------------
-    Key(
-        "data.before", "left", "turn(-1)", "rows", "The row before; over the parts that are shown."
-    ),
+    Key("data.before", "left", "turn(-1)", "rows", "The row before."),
     Key("data.after", "right", "turn(1)", "rows", "The next row."),
     Key("data.view", "tab", "view(1)", "view", "The next view: raw, cleaned, template, tokens."),
     Key("data.view_before", "shift+tab", "view(-1)", "view", "The view before.", bar=False),
@@ -470,14 +468,6 @@ TABLE: tuple[Key, ...] = (
         bar=False,
     ),
     Key(
-        "data.enter",
-        "enter",
-        "enter",
-        "go there",
-        "The next finding; of the batch the row.",
-        bar=False,
-    ),
-    Key(
         "data.drop",
         "d",
         "choose('drop')",
@@ -493,6 +483,7 @@ TABLE: tuple[Key, ...] = (
         bar=False,
     ),
     Key("data.batch", "b", "page('batch')", "batch", "The first real batch, as the model gets it."),
+    Key("data.enter", "enter", "enter", "go there", "The next finding; of the batch, the row."),
     Key("data.prepare", "p", "prepare", "prepare", "Prepare the data anew, in a run of its own."),
     Key("data.cancel", "x", "cancel", "cancel", "Call the preparation off; nothing of it is left."),
     Key(
@@ -598,9 +589,7 @@ TABLE: tuple[Key, ...] = (
         "Copy the command that prepares these data: to the clipboard, and always to a file.",
         bar=False,
     ),
-    Key(
-        "data.leave", "q,escape", "leave", "back", "Back to the row; from there to Home.", bar=False
-    ),
+    Key("data.leave", "q,escape", "leave", "back", "Back to the row; from there to Home."),
     # -- choosing from a list ----------------------------------------------------------------
     Key("picker.up", "up", "move(-1)", "up", "The entry above.", bar=False),
     Key("picker.down", "down", "move(1)", "down", "The entry below.", bar=False),

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtui.runs.dataset import StoredRow, StoredTokens
-from qtui.screens.data.changes import MOST, pieces
-from qtui.screens.data.signs import Signs, Writer
+from qtui.screens.data.changes import MOST as MOST_WORDS
+from qtui.screens.data.changes import pieces
+from qtui.screens.data.signs import MOST, Signs, Writer
 from qtui.screens.data.views import Look, laid
 from qtui.terminal import clean, columns
 from qtui.widgets.marked_text import Pen, rows_of
@@ -87,8 +88,8 @@ def test_only_what_differs_is_marked() -> None:
 
 
 def test_a_text_that_is_very_different_is_not_compared_for_minutes() -> None:
-    before = " ".join(f"a{number}" for number in range(MOST))
-    after = " ".join(f"b{number}" for number in range(MOST))
+    before = " ".join(f"a{number}" for number in range(MOST_WORDS))
+    after = " ".join(f"b{number}" for number in range(MOST_WORDS))
     found = pieces(f"x {before} y", f"x {after} y")
     assert [piece.same for piece in found] == [True, False, True]
 
@@ -181,6 +182,14 @@ def test_tokens_whose_borders_are_damaged_are_still_shown() -> None:
     for view in ("template", "tokens"):
         shown = laid(StoredRow("a", 1), tokens, Look(view), 40, unicode=True).text
         assert "abcdef" in without(shown, "▌", "▐", "│", "\n")[:60] or "cut here" in shown
+
+
+def test_of_a_row_without_end_the_beginning_is_shown() -> None:
+    row = StoredRow("a", 1, raw="x" * (MOST + 5000), text="y" * (MOST + 5000))
+    for view in ("raw", "cleaned"):
+        shown = laid(row, None, Look(view), 80, unicode=True)
+        assert len(shown.text) < MOST + 100
+        assert shown.text.endswith("\n5,000 more characters are not shown here\n")
 
 
 # ---- signs ---------------------------------------------------------------------------------------

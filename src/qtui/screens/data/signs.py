@@ -14,6 +14,8 @@ from qtui.terminal import clean
 from qtui.widgets.marked_text import Pen
 
 MUTED = "$text-muted"
+MOST = 1_000_000
+"""Characters of one row that are shown: to lay out more takes seconds, and nobody reads them."""
 TAB = "    "
 _SPECIAL = re.compile(r"(<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>|<[be]os>)")
 _SIGNS = re.compile(
@@ -54,11 +56,13 @@ class Signs:
 
 
 class Writer:
-    """Writes foreign text to a `Pen`."""
+    """Writes foreign text to a `Pen`, at most `MOST` characters of it."""
 
-    def __init__(self, signs: Signs) -> None:
+    def __init__(self, signs: Signs, pen: Pen | None = None) -> None:
         self.signs = signs
-        self.pen = Pen()
+        self.pen = pen or Pen()
+        self.left_out = 0
+        """Characters that were too many."""
 
     def own(self, text: str, style: str = "") -> None:
         """Write what qtui says itself, as it is."""
@@ -72,6 +76,10 @@ class Writer:
 
     def foreign(self, text: str, style: str = "") -> None:
         """Write `text` from elsewhere, safe."""
+        room = max(MOST - self.pen.at, 0)
+        if len(text) > room:
+            self.left_out += len(text) - room
+            text = text[:room]
         if not self.signs.visible:
             self.pen.write(clean(text).replace("\t", TAB), style)
             return

@@ -46,6 +46,8 @@ def laid(
             writer.foreign(row.error, "$error")
     else:
         write(writer, tokens, look)
+    if writer.left_out:
+        writer.line(f"{writer.left_out:,} more characters are not shown here", "bold $warning")
     return writer.pen.lay_out(width)
 
 
@@ -119,8 +121,8 @@ def _text(writer: Writer, after: str, old: str | None, *, before: bool) -> None:
     if old is None or old == after:
         writer.foreign(after)
         return
-    shown = Writer(Signs(writer.signs.unicode, visible=True))  # changes are often white space
-    shown.pen = writer.pen
+    # Changes are often white space.
+    shown = Writer(Signs(writer.signs.unicode, visible=True), writer.pen)
     for piece in pieces(old, after):
         if piece.same:
             writer.foreign(piece.after)
