@@ -143,13 +143,13 @@ def theirs(path: Path, out: Path) -> dict[str, Any]:
     from datasets import disable_progress_bars, load_dataset
     from datasketch import MinHash, MinHashLSH
 
-    from qtui.stages.data.checks import Checker
-    from qtui.stages.data.clean import Cleaner
-    from qtui.stages.data.refine import compared
+    from qtui.stages.data.encoding.template import choose
+    from qtui.stages.data.refining.checks import Checker
+    from qtui.stages.data.refining.clean import Cleaner
+    from qtui.stages.data.refining.refine import compared
+    from qtui.stages.data.relating.sketches import shingles
     from qtui.stages.data.rows import Record, Row
-    from qtui.stages.data.shapes import ShapeError, row_of
-    from qtui.stages.data.sketches import shingles
-    from qtui.stages.data.template import choose
+    from qtui.stages.data.shapes.shapes import ShapeError, row_of
 
     disable_progress_bars()
     config = settings(path)

@@ -25,9 +25,9 @@ from collections.abc import Callable
 
 from planted_pii import CARRIERS, KINDS, Maker, planted_text, sentence
 from qtui.config.models import DataConfig
-from qtui.stages.data.checks import Checker
-from qtui.stages.data.clean import Cleaner
-from qtui.stages.data.pii import find
+from qtui.stages.data.refining.checks import Checker
+from qtui.stages.data.refining.clean import Cleaner
+from qtui.stages.data.refining.pii import find
 from qtui.stages.data.rows import Row
 
 

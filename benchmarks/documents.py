@@ -46,10 +46,10 @@ from pathlib import Path
 import pypdf
 
 from qtui.config.models import DataConfig
-from qtui.stages.data.document_cache import DocumentCache
-from qtui.stages.data.documents import Documents
+from qtui.stages.data.documents.document_cache import DocumentCache
+from qtui.stages.data.documents.documents import Documents
+from qtui.stages.data.reading.sources import Source
 from qtui.stages.data.rows import Findings
-from qtui.stages.data.sources import Source
 
 PROCESSES = 2
 PAGES_A_FILE = 12

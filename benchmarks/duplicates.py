@@ -46,9 +46,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from qtui.stages.data.duplicates import NearDuplicates, first_of
+from qtui.stages.data.relating.duplicates import NearDuplicates, first_of
+from qtui.stages.data.relating.sketches import PERMUTATIONS, Bands, jaccard, shingles, sketch
 from qtui.stages.data.rows import Row
-from qtui.stages.data.sketches import PERMUTATIONS, Bands, jaccard, shingles, sketch
 
 SEED = 20261124
 BATCH = 512

@@ -11,7 +11,7 @@ from qtui.config.models import DataConfig
 from qtui.runs.dataset import Part
 from qtui.stages.data.collect import collect, inputs
 from qtui.stages.data.collected import Collected, row_from
-from qtui.stages.data.document_cache import DocumentCache
+from qtui.stages.data.documents.document_cache import DocumentCache
 from qtui.stages.data.rows import Findings, Row
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtui.stages.data.augment import PLACE, TEMPLATES, drawn, may_vary, variations
+from qtui.stages.data.relating.augment import PLACE, TEMPLATES, drawn, may_vary, variations
 from qtui.stages.data.rows import Row
 
 SAID = st.sampled_from(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtui.stages.data.boilerplate import Removed, join_hyphenated, remove
-from qtui.stages.data.html_text import read_html
+from qtui.stages.data.documents.boilerplate import Removed, join_hyphenated, remove
+from qtui.stages.data.documents.html_text import read_html
 
 BODY = [
     f"The {word} part of the story is told here.\nIt has several lines like {word}, and all differ"

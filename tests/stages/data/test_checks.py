@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtui.config.models import DataConfig
-from qtui.stages.data.checks import Checked, Checker, Issue, role_order, weight_issue
-from qtui.stages.data.endings import broken_off
-from qtui.stages.data.repetition import share
+from qtui.stages.data.refining.checks import Checked, Checker, Issue, role_order, weight_issue
+from qtui.stages.data.refining.endings import broken_off
+from qtui.stages.data.refining.repetition import share
 from qtui.stages.data.rows import Record, Row
-from qtui.stages.data.shapes import ShapeError, row_of
+from qtui.stages.data.shapes.shapes import ShapeError, row_of
 
 SFT = Path(__file__).parents[3].parent / "shared" / "data" / "sft"
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qtui.stages.data.chunks import Piece, Splitting, pieces, token_count
-from qtui.stages.data.document_blocks import Block, heading
+from qtui.stages.data.documents.chunks import Piece, Splitting, pieces, token_count
+from qtui.stages.data.documents.document_blocks import Block, heading
 
 Splitter = Literal["recursive", "character", "token"]
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtui.config.models import DataConfig
-from qtui.stages.data import control, fences, mojibake
-from qtui.stages.data.clean import Cleaned, Cleaner, tidy
+from qtui.stages.data.refining import control, fences, mojibake
+from qtui.stages.data.refining.clean import Cleaned, Cleaner, tidy
 from qtui.stages.data.rows import Row
 
 

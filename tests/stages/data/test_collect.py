@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qtui.config.models import DataConfig
 from qtui.errors import InputError, NotFoundError, StoppedError
-from qtui.stages.data import json_records
+from qtui.stages.data.reading import json_records
 from tests.stages.data.collecting import Loaded, load
 
 SFT = Path(__file__).parents[3].parent / "shared" / "data" / "sft"

@@ -14,12 +14,18 @@ import pytest
 
 from qtui.config.models import DataConfig
 from qtui.errors import InputError
-from qtui.stages.data.document_blocks import Block, Extracted, UnreadableError, listed, tidy
-from qtui.stages.data.document_cache import DocumentCache, key_of
-from qtui.stages.data.document_formats import extract
-from qtui.stages.data.documents import Documents
+from qtui.stages.data.documents.document_blocks import (
+    Block,
+    Extracted,
+    UnreadableError,
+    listed,
+    tidy,
+)
+from qtui.stages.data.documents.document_cache import DocumentCache, key_of
+from qtui.stages.data.documents.document_formats import extract
+from qtui.stages.data.documents.documents import Documents
+from qtui.stages.data.reading.sources import Source
 from qtui.stages.data.rows import Findings, Record
-from qtui.stages.data.sources import Source
 from tests.stages.data import hostile_documents as hostile
 
 DOCS = Path(__file__).parents[3].parent / "shared" / "data" / "docs"

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from qtui.errors import StoppedError
-from qtui.stages.data import candidates, duplicates
-from qtui.stages.data.candidates import emit_pairs, slices
-from qtui.stages.data.duplicates import NearDuplicates, NearGroups, first_of
-from qtui.stages.data.pair_files import ROWS_A_FILE, PairFiles
-from qtui.stages.data.sketches import Bands, jaccard, shingles, sketch
+from qtui.stages.data.relating import candidates, duplicates
+from qtui.stages.data.relating.candidates import emit_pairs, slices
+from qtui.stages.data.relating.duplicates import NearDuplicates, NearGroups, first_of
+from qtui.stages.data.relating.pair_files import ROWS_A_FILE, PairFiles
+from qtui.stages.data.relating.sketches import Bands, jaccard, shingles, sketch
 
 same_folder = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtui.stages.data.encodings import BINARY, Decoded, decode
+from qtui.stages.data.reading.encodings import BINARY, Decoded, decode
 
 FILES = Path(__file__).parents[3].parent / "shared" / "data" / "docs" / "encodings"
 needs_files = pytest.mark.skipif(not FILES.is_dir(), reason="the folder of real files is absent")

@@ -17,9 +17,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qtui.config.models import DataConfig
-from qtui.stages.data import compressed, json_records, json_values
+from qtui.stages.data.reading import compressed, json_records, json_values
+from qtui.stages.data.reading.sources import Source, locate
 from qtui.stages.data.rows import Findings, Record
-from qtui.stages.data.sources import Source, locate
 
 
 def read(path: Path, kind: Any = "auto", packed: Any = "") -> tuple[list[Record], Findings]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtui.stages.data import language
+from qtui.stages.data.refining import language
 from qtui.stages.data.rows import Row
 
 SENTENCES = {

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtui.runs.dataset import Finding, Level, Part
+from qtui.stages.data.encoding.tokenise import IGNORED, Tokens
 from qtui.stages.data.measure import (
     BINS,
     OTHERS,
@@ -24,7 +25,6 @@ from qtui.stages.data.measure import (
     shown_findings,
     shown_sources,
 )
-from qtui.stages.data.tokenise import IGNORED, Tokens
 
 LENGTHS = st.lists(st.integers(0, 100_000), max_size=60)
 

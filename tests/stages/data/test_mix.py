@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtui.stages.data.mix import Mixture, choose
+from qtui.stages.data.relating.mix import Mixture, choose
 from tests.stages.data.test_split import keys_of
 
 # Each row: its entry, what it says, and whether it is usable.

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtui.stages.data import packing
-from qtui.stages.data.packing import efficiency, packed
+from qtui.stages.data.encoding import packing
+from qtui.stages.data.encoding.packing import efficiency, packed
 
 LENGTHS = st.lists(st.integers(1, 60), max_size=80)
 

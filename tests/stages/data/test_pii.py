@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtui.stages.data import pii
-from qtui.stages.data.pii import find, mask
+from qtui.stages.data.refining import pii
+from qtui.stages.data.refining.pii import find, mask
 
 
 def masked(text: str, kinds: tuple[str, ...] = pii.KINDS) -> str:

@@ -13,11 +13,12 @@ import pytest
 from qtui.config.models import FineTuneConfig
 from qtui.errors import InputError, StoppedError
 from qtui.runs.dataset import Dataset, Part
-from qtui.stages.data import encode, measure
+from qtui.stages.data import measure
+from qtui.stages.data.encoding import encode
+from qtui.stages.data.encoding.tokenise import IGNORED, Tokens
 from qtui.stages.data.prepare import Prepared, prepare
 from qtui.stages.data.rows import Findings
 from qtui.stages.data.store import TokenWriter, write_atomically
-from qtui.stages.data.tokenise import IGNORED, Tokens
 from tests.stages.data import tiny
 
 pytestmark = pytest.mark.train

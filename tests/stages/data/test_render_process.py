@@ -13,8 +13,10 @@ import psutil
 import pytest
 
 from qtui.errors import InputError, QtuiError
-from qtui.stages.data.render import ChatTemplate, Rendered, RenderError
-from qtui.stages.data.render_process import RenderProcess
+from qtui.stages.data.encoding.render import ChatTemplate, Rendered, RenderError
+from qtui.stages.data.encoding.render_process import RenderProcess
+from qtui.stages.data.encoding.template import choose
+from qtui.stages.data.encoding.tokenise import tokenise
 from qtui.stages.data.rows import Row
 from tests.stages.data import tiny
 
@@ -42,7 +44,27 @@ def test_rows_come_back_in_order_with_errors_in_their_place() -> None:
     assert isinstance(second, RenderError)
     assert "no" in str(second)
     assert third == Rendered("ü\U0001f642", ((0, 2),))
-    assert [reply for _, (reply,) in batches] == [first, third, first]
+    assert [reply for _, (reply,) in batches] == [(first, None), (third, None), (first, None)]
+
+
+def test_tokens_of_the_processes_are_those_of_the_tokenizer() -> None:
+    tokenizer = tiny.tokenizer(tiny.MARKED)
+    marked = choose(tokenizer, None, assistant_only_loss=True)
+    rows = [
+        Row(({"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": f"ä{i} " * i}),
+            "t", i)
+        for i in range(1, 40)
+    ]  # fmt: skip
+    with RenderProcess(marked, tokenizer) as renderer:
+        renderer.use(marked, processes=3)
+        spread = [rows[at : at + 4] for at in range(0, len(rows), 4)]
+        found = list(renderer.batches(spread, max_seq_length=30))
+    assert [row for batch, _ in found for row in batch] == rows
+    replies = [reply for _, batch in found for reply in batch]
+    rendered = [reply[0] for reply in replies if not isinstance(reply, RenderError)]
+    tokens = [reply[1] for reply in replies if not isinstance(reply, RenderError)]
+    assert tokens == tokenise(tokenizer, rendered, max_seq_length=30, mask=True)
+    assert any(one is not None and one.length > 30 for one in tokens)
 
 
 ATTACKS = [

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtui.config.models import DataConfig
-from qtui.stages.data import json_records, tables
+from qtui.stages.data.reading import json_records, tables
+from qtui.stages.data.reading.sources import locate
 from qtui.stages.data.rows import Findings, Message, Record, Row
-from qtui.stages.data.shapes import NotWanted, ShapeError, row_of
-from qtui.stages.data.sources import locate
+from qtui.stages.data.shapes.shapes import NotWanted, ShapeError, row_of
 
 SFT = Path(__file__).parents[3].parent / "shared" / "data" / "sft"
 needs_sft = pytest.mark.skipif(not SFT.is_dir(), reason="the folder of real data sets is absent")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtui.stages.data.sketches import (
+from qtui.stages.data.relating.sketches import (
     LONGEST,
     PERMUTATIONS,
     Bands,
@@ -92,7 +92,7 @@ def test_sketches_do_not_depend_on_the_batch(texts: list[str], cut: int) -> None
 def test_sketches_are_the_same_in_every_process() -> None:
     text = "the quick brown fox jumps over the lazy dog, ein schöner Tag"
     code = (
-        "from qtui.stages.data.sketches import Bands, sketch\n"
+        "from qtui.stages.data.relating.sketches import Bands, sketch\n"
         f"print(sketch([{text!r}], Bands.for_threshold(0.8)).tobytes().hex())"
     )
     for seed in ("1", "2"):

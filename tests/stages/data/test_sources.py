@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from qtui.config.models import DataConfig
 from qtui.errors import InputError, NotFoundError
+from qtui.stages.data.reading.sources import DOCUMENTS, Source, fingerprint_of, locate
+from qtui.stages.data.reading.suffixes import KINDS, by_name
 from qtui.stages.data.rows import Findings
-from qtui.stages.data.sources import DOCUMENTS, Source, fingerprint_of, locate
-from qtui.stages.data.suffixes import KINDS, by_name
 from qtui.terminal import clean_line
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtui.runs.dataset import Part
-from qtui.stages.data.ranks import Bytes, Numbers
-from qtui.stages.data.split import assign, together
+from qtui.stages.data.relating.ranks import Bytes, Numbers
+from qtui.stages.data.relating.split import assign, together
 
 # What rows say (copies are likely), and the group of each.
 ROWS = st.lists(st.tuples(st.integers(0, 60), st.integers(-1, 12)), max_size=80)

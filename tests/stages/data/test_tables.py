@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtui.config.models import DataConfig
-from qtui.stages.data import table_lines, tables
+from qtui.stages.data.reading import table_lines, tables
+from qtui.stages.data.reading.sources import locate
 from qtui.stages.data.rows import Findings, Record
-from qtui.stages.data.sources import locate
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the folder of real files is absent")

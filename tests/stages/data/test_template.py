@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qtui.errors import InputError, NotFoundError
-from qtui.stages.data.render import (
+from qtui.stages.data.encoding.render import (
     ChatTemplate,
     Rendered,
     RenderError,
@@ -21,9 +21,9 @@ from qtui.stages.data.render import (
     render_pair,
     shared_messages,
 )
+from qtui.stages.data.encoding.template import choose, tried
+from qtui.stages.data.encoding.tokenise import IGNORED, Tokens, tokenise
 from qtui.stages.data.rows import Message, Row
-from qtui.stages.data.template import choose, tried
-from qtui.stages.data.tokenise import IGNORED, Tokens, tokenise
 from tests.stages.data import tiny
 
 pytestmark = pytest.mark.train

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from qtui.builtin import model_path
-from qtui.stages.data import tokenise as module
-from qtui.stages.data.render import Rendered
-from qtui.stages.data.spelling import spelling_of
-from qtui.stages.data.tokenise import IGNORED, Tokens, tokenise
+from qtui.stages.data.encoding import tokenise as module
+from qtui.stages.data.encoding.render import Rendered
+from qtui.stages.data.encoding.spelling import spelling_of
+from qtui.stages.data.encoding.tokenise import IGNORED, Tokens, tokenise
 from tests.stages.data import tiny
 
 pytestmark = pytest.mark.train

@@ -17,16 +17,17 @@ import msgspec
 from qtui.config.models import DataConfig
 from qtui.errors import InputError, StoppedError
 from qtui.runs.dataset import FINDINGS, ROWS, Part
-from qtui.stages.data import duplicates, relate, row_pool
 from qtui.stages.data.collected import Collected, Progress
-from qtui.stages.data.document_cache import DocumentCache
-from qtui.stages.data.documents import Documents
-from qtui.stages.data.read import Reading
-from qtui.stages.data.render import NO_MASK
-from qtui.stages.data.row_table import RowTable
+from qtui.stages.data.documents.document_cache import DocumentCache
+from qtui.stages.data.documents.documents import Documents
+from qtui.stages.data.encoding.render import NO_MASK
+from qtui.stages.data.reading.read import Reading
+from qtui.stages.data.reading.sources import Source, locate
+from qtui.stages.data.refining import row_pool
+from qtui.stages.data.relating import duplicates, relate
+from qtui.stages.data.relating.row_table import RowTable
+from qtui.stages.data.relating.sketches import Bands
 from qtui.stages.data.rows import Findings
-from qtui.stages.data.sketches import Bands
-from qtui.stages.data.sources import Source, locate
 from qtui.stages.data.store import RecordWriter
 
 _FEW = 20_000

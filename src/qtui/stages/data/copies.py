@@ -18,8 +18,8 @@ from qtui.config.models import DataConfig
 from qtui.errors import InputError
 from qtui.runs.dataset import Part, StoredRow
 from qtui.stages.data.collected import Collected, row_from
-from qtui.stages.data.render import shared_messages
-from qtui.stages.data.sources import Source
+from qtui.stages.data.encoding.render import shared_messages
+from qtui.stages.data.reading.sources import Source
 from qtui.stages.data.store import write_atomically
 from qtui.terminal import clean_line
 

@@ -18,7 +18,7 @@ import msgspec
 from qtui.config.models import FineTuneConfig
 from qtui.runs.dataset import Finding
 from qtui.stages.data.measure import Report
-from qtui.stages.data.sources import Source, fingerprint_of
+from qtui.stages.data.reading.sources import Source, fingerprint_of
 from qtui.terminal import clean_line
 
 FILE = "manifest.json"

@@ -16,7 +16,7 @@ import msgspec
 
 from qtui.errors import InputError
 from qtui.runs.dataset import Finding, Level, Part
-from qtui.stages.data.tokenise import Tokens
+from qtui.stages.data.encoding.tokenise import Tokens
 
 if TYPE_CHECKING:
     import numpy as np

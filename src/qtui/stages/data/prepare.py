@@ -28,16 +28,16 @@ from qtui.stages.data import measure
 from qtui.stages.data.collect import collect, inputs, refuse_bad
 from qtui.stages.data.collected import Collected, Progress, row_from
 from qtui.stages.data.copies import refuse_overwriting, write_copies
-from qtui.stages.data.document_cache import DocumentCache
-from qtui.stages.data.encode import PARTS as ALL_PARTS
-from qtui.stages.data.encode import Encoded, encode, token_file
+from qtui.stages.data.documents.document_cache import DocumentCache
+from qtui.stages.data.encoding.encode import PARTS as ALL_PARTS
+from qtui.stages.data.encoding.encode import Encoded, encode, token_file
+from qtui.stages.data.encoding.render import ChatTemplate, fold_system
+from qtui.stages.data.encoding.render_process import RenderProcess
+from qtui.stages.data.encoding.template import choose, tried
 from qtui.stages.data.manifest import Manifest, SamplePrompt
-from qtui.stages.data.render import ChatTemplate, fold_system
-from qtui.stages.data.render_process import RenderProcess
-from qtui.stages.data.row_pool import processes
+from qtui.stages.data.refining.row_pool import processes
 from qtui.stages.data.rows import Findings
 from qtui.stages.data.store import RecordWriter, open_rows, write_atomically
-from qtui.stages.data.template import choose, tried
 
 DOCUMENTS = "documents"
 _MANY = 5000

@@ -18,7 +18,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from qtui.config.models import TrainingConfig
 from qtui.runs.dataset import BATCH, Batch, BatchRow
-from qtui.stages.data.packing import packed
+from qtui.stages.data.encoding.packing import packed
 from qtui.stages.data.store import write_atomically
 from qtui.stages.training.batching import Batching
 from qtui.stages.training.trainer import LengthGroupedEpochs, row_lengths

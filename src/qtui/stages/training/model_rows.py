@@ -21,7 +21,7 @@ from qtui.runs.dataset import PARTS, REPORT, Batch, BatchRow, Part
 from qtui.runs.events import Phase
 from qtui.runs.folder import Run, all_runs
 from qtui.stages.control import Control
-from qtui.stages.data import packing
+from qtui.stages.data.encoding import packing
 from qtui.stages.data.prepare import Prepared, prepare
 from qtui.stages.data.store import write_atomically
 from qtui.stages.training import batching

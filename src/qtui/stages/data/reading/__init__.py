@@ -1,0 +1,1 @@
+"""Sources of rows: found, opened, decoded, and read record by record whatever they are."""

@@ -1,0 +1,1 @@
+"""What becomes of rows in view of each other: copies, mixtures, splits, variations."""

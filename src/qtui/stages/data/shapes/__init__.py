@@ -1,0 +1,1 @@
+"""What a record means: a conversation, a question and its answer, a text, a preference."""
