@@ -41,6 +41,9 @@ def everything(report: dict[str, Any], out: Output) -> None:
     out.line("")
     became = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in parts.items())
     out.line(Styled("rows      ", "bold"), became)
+    if report["cleaned"]:
+        changes = ", ".join(f"{what} in {count:,}" for what, count in report["cleaned"].items())
+        out.line(Styled("cleaned   ", "bold"), changes)
     for source in report["sources"][:_SHOWN_SOURCES]:
         found = f", {source['findings']:,} findings" if source["findings"] else ""
         out.line(f"  {source['rows']:>9,}  ", source["name"], Styled(found, "yellow"))

@@ -314,7 +314,7 @@ def test_masking_reaches_every_text_and_the_arguments_of_calls() -> None:
     assert got.text == "[EMAIL]"
     assert got.rejected == ({"role": "assistant", "content": "[EMAIL]"},)
     assert got.tools is tools
-    assert checked.done == ("masked 9 email",)
+    assert checked.done == ("masked email: 9",)
     assert checked.issues[-1].message == "holds an e-mail address (and 8 more), masked"
     assert turns[1]["content"] == mail  # the row that was given is as it was
     again = check(got, on_pii="mask")

@@ -167,8 +167,8 @@ def test_line_separators_in_json_strings_stay() -> None:
 def test_control_characters_are_removed_and_counted() -> None:
     cleaned = clean("a\x00b\x1b[31m\ufeffc\u202ed\x7f")
     assert answer(cleaned) == "ab[31mcd"
-    assert cleaned.done == ("5 control characters removed",)
-    assert clean("a\x00b").done == ("1 control character removed",)
+    assert cleaned.done == ("control characters removed: 5",)
+    assert clean("a\x00b").done == ("control characters removed: 1",)
     assert answer(clean("a\x00b", on_control_characters="keep")) == "a\x00b"
 
 

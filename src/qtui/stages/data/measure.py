@@ -100,6 +100,7 @@ class Report(msgspec.Struct, frozen=True):
     augmented_rows: int = 0
     near_duplicates: int = 0
     languages: dict[str, int] = {}
+    cleaned: dict[str, int] = {}
     content_hash: str = ""
     seconds: float = 0.0
     epoch_seconds: float | None = None

@@ -289,6 +289,7 @@ def _report(
         augmented_rows=collected.augmented,
         near_duplicates=collected.near_duplicates,
         languages=dict(collected.languages.most_common()),
+        cleaned=dict(collected.done.most_common()),
         content_hash=content_hash(collected),
         seconds=seconds,
     )

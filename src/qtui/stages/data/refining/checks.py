@@ -90,7 +90,7 @@ class Checker:
             level: Level = "note" if kind == "ip" else "warning"
             add(f"pii-{kind}", self._holds(kind, count), config.on_pii, level)
         masked = config.on_pii == "mask"
-        done = [f"masked {count} {kind}" for kind, count in counts.items()] if masked else []
+        done = [f"masked {kind}: {count}" for kind, count in counts.items()] if masked else []
         return Checked(row, tuple(issues), tuple(done), spoken.code)
 
     def _wrong_language(self, spoken: language.Language) -> str:

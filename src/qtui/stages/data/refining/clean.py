@@ -32,7 +32,7 @@ _PASSES = 100
 class Cleaned:
     """A row after cleaning: the same object, and `done` empty, when there was nothing to do.
 
-    `done` says what was done in the order it was done, such as "2 control characters removed".
+    `done` says what was done in the order it was done, such as "control characters removed: 2".
     """
 
     row: Row
@@ -54,10 +54,9 @@ class _Done:
         self.unicode |= other.unicode
 
     def said(self, form: str) -> tuple[str, ...]:
-        plural = "" if self.controls == 1 else "s"
         steps = (
             (self.mojibake, "mojibake fixed"),
-            (self.controls, f"{self.controls} control character{plural} removed"),
+            (self.controls, f"control characters removed: {self.controls}"),
             (self.unicode, f"unicode {form}"),
             (self.white_space, "white space"),
         )

@@ -197,7 +197,7 @@ class Refiner:
         work.texts.append(compared(final) if part is Part.TRAIN else "")
         work.groups.append(self._group(row))
         work.pinned.append(pinned)
-        work.done.update(each.split(" ", 1)[1] if each[:1].isdigit() else each for each in done)
+        work.done.update(each.partition(":")[0] for each in done)
         if checked.language:
             work.languages[checked.language] += 1
 
