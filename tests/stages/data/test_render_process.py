@@ -67,6 +67,21 @@ def test_tokens_of_the_processes_are_those_of_the_tokenizer() -> None:
     assert any(one is not None and one.length > 30 for one in tokens)
 
 
+def test_numbers_of_any_size_reach_the_template() -> None:
+    large, text = 10**20, "{{ messages[1]['tool_calls'][0]['function'] | tojson }}{{ tools }}"
+    function = {"name": "f", "arguments": {"id": large}}
+    call = {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"maximum": -large}}}
+    row = Row((ROW.messages[0], call), "t", 1, (tool,))
+    plain_text = Row((), "t", 2, text="ü")
+    with RenderProcess(template(text)) as renderer:
+        one, other = renderer([row, plain_text])
+        (again,) = renderer([plain_text])
+    assert isinstance(one, Rendered)
+    assert one.text == f'{{"name": "f", "arguments": {{"id": {large}}}}}{[tool]}'
+    assert other == again == Rendered("ü", ((0, 1),))
+
+
 ATTACKS = [
     "{{ messages.__class__.__mro__[1].__subclasses__() }}",
     "{{ lipsum.__globals__['os'].popen('touch PATH').read() }}",

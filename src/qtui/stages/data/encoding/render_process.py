@@ -143,7 +143,11 @@ class RenderProcess:
         self, rows: list[Row], max_seq_length: int = 0, child: Child | None = None
     ) -> Future[bytes]:
         request = _Request(self._template, rows, max_seq_length)
-        return (child or self._children[0]).submit(self._send(request))
+        try:
+            frame = self._send(request)
+        except OverflowError:  # a number of more than 64 bits in a call or a tool
+            frame = msgspec.json.encode(request)
+        return (child or self._children[0]).submit(frame)
 
     def _result(self, future: Future[bytes], rows: list[Row], child: Child) -> list[Reply]:
         pid = child.process.pid
@@ -197,10 +201,13 @@ class _Process:
     def __init__(self) -> None:
         self._tokenizer: PlainTokenizer | None = None
         self._frames = msgspec.msgpack.Decoder(_Tokenizer | _Request)
+        self._large_numbers = msgspec.json.Decoder(_Tokenizer | _Request)
         self._encode = msgspec.msgpack.Encoder().encode
 
     def answer(self, frame: bytes) -> bytes:
-        asked = self._frames.decode(frame)
+        # A request in MessagePack begins with the mark of a short array, which is above 0x90.
+        frames = self._large_numbers if frame.startswith(b"[") else self._frames
+        asked = frames.decode(frame)
         if isinstance(asked, _Tokenizer):
             self._tokenizer = PlainTokenizer.of(
                 asked.text, asked.bos_token_id, asked.split_special_tokens
