@@ -357,6 +357,13 @@ def test_a_label_of_another_kind_is_no_thumb() -> None:
     assert (kind, said) == ("wrong-type", "label is 'maybe', neither true nor false")
 
 
+@pytest.mark.parametrize("history", [5, True, 1.5, "text", {"q": "a"}, [5], [["q"]], ["qa"]])
+def test_a_history_that_is_none_is_refused(history: Any) -> None:
+    kind, said = refused({"history": history, "instruction": "q", "output": "a"})
+    assert kind == "wrong-type"
+    assert said.startswith("history is ")
+
+
 # ---- plain text, documents, groups --------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtui.stages.data.rows import Message
-from qtui.stages.data.shapes.refusals import ShapeError, text_of
+from qtui.stages.data.shapes.refusals import ShapeError, article, text_of
 from qtui.stages.data.shapes.turns import first_of, message_of, system_of, with_system
 
 PROMPTS = ("instruction", "prompt", "query", "question")
@@ -37,7 +37,10 @@ def is_pair(record: dict[str, Any]) -> bool:
 def asked(record: dict[str, Any], key: str) -> list[Message]:
     """Everything before the answer; the question stands under `key`."""
     messages: list[Message] = []
-    for turn in record.get("history") or ():
+    history = record.get("history") or ()
+    if not isinstance(history, list | tuple):
+        raise ShapeError("wrong-type", f"history is {article(history)}, not a list")
+    for turn in history:
         if not isinstance(turn, list | tuple) or len(turn) != 2:
             raise ShapeError("wrong-type", "history is not a list of [question, answer]")
         messages.append({"role": "user", "content": text_of(turn[0], "history")})
