@@ -45,7 +45,8 @@ def everything(report: dict[str, Any], out: Output) -> None:
         changes = ", ".join(f"{what} in {count:,}" for what, count in report["cleaned"].items())
         out.line(Styled("cleaned   ", "bold"), changes)
     for source in report["sources"][:_SHOWN_SOURCES]:
-        found = f", {source['findings']:,} findings" if source["findings"] else ""
+        count = source["findings"]
+        found = f", {count:,} finding{'s' if count > 1 else ''}" if count else ""
         out.line(f"  {source['rows']:>9,}  ", source["name"], Styled(found, "yellow"))
     more = len(report["sources"]) - _SHOWN_SOURCES
     if more > 0:

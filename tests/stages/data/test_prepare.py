@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow.parquet
 import pytest
 
 from qtui.config.models import FineTuneConfig
@@ -100,7 +101,7 @@ def test_rows_reach_the_trainer_and_the_report_adds_up(tmp_path: Path) -> None:
         (finding,) = stored.findings()
         assert (finding.kind, finding.row) == ("broken-json", 20)
     # The sample prompts are held-out questions and their answers.
-    assert len(prepared.sample_prompts) == 2
+    assert len(prepared.sample_prompts) == 4
     messages, reference = prepared.sample_prompts[0]
     assert reference == f"the answer is {messages[-1]['content'].removeprefix('question ')}"
     assert not any(name.name.startswith(".") for name in out.iterdir())
@@ -544,3 +545,148 @@ def test_parquet_copies_are_read_again_as_they_were(tmp_path: Path) -> None:
     )
     assert again.train[:] == first.train[:]
     assert again.report.content_hash == first.report.content_hash
+
+
+# ---- what a review found ------------------------------------------------------------------------
+
+
+def test_another_number_of_samples_leaves_the_rows_of_a_resumed_run_alone(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl")
+    first = run(config(path), tmp_path / "one")
+    run(config(path), tmp_path / "two", others=[tmp_path / "one"])
+    rows(path, 4)
+    settings = config(path).model_dump()
+    settings["evaluation"]["num_samples"] = 3
+    later = run(FineTuneConfig.model_validate(settings), tmp_path / "two")
+    assert later.train[:] == first.train[:]
+    assert len(later.sample_prompts) >= 3
+
+
+def test_preparing_anew_leaves_the_run_alone_that_shares_its_files(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl")
+    run(config(path), tmp_path / "one")
+    run(config(path), tmp_path / "two", others=[tmp_path / "one"])
+    before = {file.name: file.read_bytes() for file in (tmp_path / "one").glob("*.*")}
+    run(config(path, length=30), tmp_path / "two")
+    assert {file.name: file.read_bytes() for file in (tmp_path / "one").glob("*.*")} == before
+    with Dataset(tmp_path / "one") as stored:
+        assert len(stored) == 20
+
+
+def test_copies_of_rows_that_were_taken_over_are_those_that_are_used(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl", 9)
+    words = " ".join(f"word{i}" for i in range(60))
+    with path.open("a") as file:
+        file.write(json.dumps({"instruction": "q", "output": words}) + "\n")
+    copies = tmp_path / "copies"
+    settings = config(
+        path, length=60, on_overlong="drop", validation_split=0, output_path=str(copies)
+    )
+    run(settings, tmp_path / "one")
+    assert len((copies / "train.jsonl").read_text().splitlines()) == 9
+    again = run(settings, tmp_path / "two", others=[tmp_path / "one"])
+    assert again.taken == "all"
+    assert len((copies / "train.jsonl").read_text().splitlines()) == 9
+
+
+def test_a_row_that_is_to_be_kept_is_cut_where_others_are_dropped(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl", 9)
+    words = " ".join(f"word{i}" for i in range(60))
+    with path.open("a") as file:
+        file.write(json.dumps({"instruction": "q", "output": words}) + "\n")
+    settings = {"length": 60, "on_overlong": "drop", "validation_split": 0}
+    run(config(path, **settings), tmp_path / "one")
+    with Dataset(tmp_path / "one") as stored:
+        assert stored.part(9) is Part.DROPPED
+        key = stored.row(9).key
+    kept = run(config(path, **settings, keep_rows=[key]), tmp_path / "two")
+    assert kept.report.train_rows == 10
+
+
+def test_a_tokenizer_that_does_something_else_to_a_text_is_another(tmp_path: Path) -> None:
+    from tokenizers import normalizers
+
+    path = rows(tmp_path / "x.jsonl", answer="The Answer Is")
+    run(config(path), tmp_path / "one")
+    other = tiny.tokenizer(tiny.MARKED)
+    other.backend_tokenizer.normalizer = normalizers.Lowercase()
+    later = prepare(config(path), other, tmp_path / "two", others=[tmp_path / "one"])
+    assert later.taken == "rows"
+    assert "the answer is" in other.decode(later.train[0]["input_ids"])
+
+
+def test_another_template_takes_the_rows(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl")
+    template = tmp_path / "x.jinja"
+    template.write_text(tiny.MARKED)
+    run(config(path, chat_template=str(template)), tmp_path / "one")
+    template.write_text("{# another #}" + tiny.MARKED)
+    later = run(config(path, chat_template=str(template)), tmp_path / "two",
+                others=[tmp_path / "one"])  # fmt: skip
+    assert later.taken == "rows"
+
+
+def test_what_is_not_read_is_said_of_this_start(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows(tmp_path / "data" / "x.jsonl")
+    run(config(tmp_path / "data"), tmp_path / "one")
+    (tmp_path / "data" / "new.xlsx").write_bytes(b"PK")
+    later = run(config(tmp_path / "data"), tmp_path / "two", others=[tmp_path / "one"])
+    assert later.report.finding_counts == {"skipped": 1}
+
+
+def test_a_password_that_is_there_now_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Path(__file__).parents[3].parent / "shared" / "data" / "docs" / "pdf"
+    if not shared.is_dir():
+        pytest.skip("the folder of real documents is absent")
+    (tmp_path / "data").mkdir()
+    rows(tmp_path / "data" / "x.jsonl")
+    name = "encrypted_aes256_user_foo_owner_bar.pdf"
+    (tmp_path / "data" / name).write_bytes((shared / name).read_bytes())
+    settings = config(tmp_path / "data", validation_split=0)
+    first = run(settings, tmp_path / "one")
+    assert first.report.finding_counts == {"encrypted": 1}
+    assert run(settings, tmp_path / "two", others=[tmp_path / "one"]).taken == "all"
+    monkeypatch.setenv("QTUI_PDF_PASSWORD", "foo")
+    later = run(settings, tmp_path / "three", others=[tmp_path / "two", tmp_path / "one"])
+    assert later.report.train_rows > first.report.train_rows
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is locked for root")
+def test_a_file_that_may_not_be_read_costs_itself(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows(tmp_path / "data" / "x.jsonl")
+    locked = rows(tmp_path / "data" / "y.jsonl", 5)
+    locked.chmod(0)
+    report = run(config(tmp_path / "data"), tmp_path / "out").report
+    assert report.train_rows + report.validation_rows == 20
+    assert report.finding_counts == {"unreadable-file": 1}
+
+
+def test_a_parquet_copy_has_the_columns_that_its_rows_have(tmp_path: Path) -> None:
+    texts = [{"text": f"some plain words {i}"} for i in range(3)]
+    pairs = [{"prompt": f"why {i}", "chosen": "so it is", "rejected": "no"} for i in range(2)]
+    thumb = {"prompt": "really", "completion": "indeed it is", "label": True}
+    chat = {"instruction": "ask", "output": "an answer"}
+    for name, values, columns in (
+        ("texts", texts, ["text"]),
+        ("chats", [chat], ["messages"]),
+        ("mixed", [*texts, *pairs, thumb, chat],
+         ["messages", "prompt", "chosen", "rejected", "completion", "text", "label"]),
+    ):  # fmt: skip
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(value) + "\n" for value in values))
+        more: dict[str, Any] = {"validation_split": 0, "preference_rows": "keep"}
+        settings = config(path, output_path=str(tmp_path / name), output_format="parquet", **more)
+        first = run(settings, tmp_path / "one" / name)
+        copy = tmp_path / name / "train.parquet"
+        schema = pyarrow.parquet.read_schema(copy)
+        assert schema.names == [*columns, "source", "line"]
+        if "messages" in columns:
+            turn = schema.field("messages").type.value_type
+            assert [field.name for field in turn] == ["role", "content"]
+        again = run(config(copy, **more), tmp_path / "two" / name)
+        assert again.report.finding_counts == {}
+        assert again.report.content_hash == first.report.content_hash

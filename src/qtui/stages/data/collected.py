@@ -45,6 +45,7 @@ class _Summary(msgspec.Struct):
     mixed: list[str]
     sources: list[tuple[str, int]]
     conversations: bool
+    pinned: list[int]
 
 
 @dataclass
@@ -53,8 +54,8 @@ class Collected:
 
     `rows_path` is where they lie. `bad` counts those that cannot be used, `done` what cleaning did
     and to how many rows, `mixed` says in sentences what mixing did. `sources` are (name, rows), in
-    the order of the rows. `conversations`: not all are plain texts. Rows that were `augmented`
-    stand behind all others.
+    the order of the rows. `conversations`: not all are plain texts. `pinned` are the numbers of
+    rows that `data.keep_rows` names. Rows that were `augmented` stand behind all others.
     """
 
     rows_path: Path
@@ -69,6 +70,7 @@ class Collected:
     mixed: list[str] = field(default_factory=list)
     sources: list[tuple[str, int]] = field(default_factory=list)
     conversations: bool = True
+    pinned: frozenset[int] = frozenset()
 
     @property
     def read(self) -> int:
@@ -128,6 +130,7 @@ def save(collected: Collected, out: Path, key: str) -> None:
         mixed=collected.mixed,
         sources=collected.sources,
         conversations=collected.conversations,
+        pinned=sorted(collected.pinned),
     )
     (scratch / PARTS).write_bytes(collected.parts)
     (scratch / _KEYS).write_bytes(collected.keys)
@@ -136,17 +139,18 @@ def save(collected: Collected, out: Path, key: str) -> None:
     scratch.rename(out / FOLDER)
 
 
-def saved_key(out: Path) -> str | None:
-    """Under which key rows were collected in `out`; None where none were, or not to the end."""
+def saved_findings(out: Path, key: str) -> dict[str, int] | None:
+    """Findings by kind of the rows that were collected in `out` under `key`; None where none were
+    under it, or not to the end."""
     try:
         summary = msgspec.json.decode((out / FOLDER / _SUMMARY).read_bytes(), type=_Summary)
     except (OSError, msgspec.MsgspecError):
         return None
-    return summary.key if (out / ROWS).is_file() else None
+    return summary.counts if key and summary.key == key and (out / ROWS).is_file() else None
 
 
 def load(out: Path) -> Collected:
-    """What was collected in `out` (see `saved_key`)."""
+    """What was collected in `out` (see `saved_findings`)."""
     folder = out / FOLDER
     summary = msgspec.json.decode((folder / _SUMMARY).read_bytes(), type=_Summary)
     findings = Findings(
@@ -168,6 +172,7 @@ def load(out: Path) -> Collected:
         mixed=summary.mixed,
         sources=summary.sources,
         conversations=summary.conversations,
+        pinned=frozenset(summary.pinned),
     )
 
 

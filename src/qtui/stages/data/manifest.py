@@ -99,22 +99,26 @@ def settings_hash(config: FineTuneConfig, tokenizer: Any) -> str:
     return _hash(
         config.data.model_dump(mode="json", exclude=set(_NEVER)),
         config.training.seed,
-        config.evaluation.num_samples,
         _of_tokens(
             config, tokenizer, None if config.data.chat_template else tokenizer.chat_template
         ),
     )
 
 
-def collected_key(config: FineTuneConfig, tokenizer: Any, inputs: dict[str, str]) -> str:
-    """Hash of everything that decides which rows are collected."""
-    by_tokens = config.data.splitter == "token"
+def collected_key(
+    config: FineTuneConfig, tokenizer: Any, inputs: dict[str, str], findings: list[Finding]
+) -> str:
+    """Hash of everything that decides which rows are collected, and of what is said of them.
+
+    `findings` are those about files that are not read.
+    """
     return _hash(
         VERSION,
         list(inputs.items()),
+        [str(finding) for finding in findings],
         config.data.model_dump(mode="json", exclude={*_LATER, *_NEVER}),
         config.training.seed,
-        sorted(tokenizer.get_vocab().items()) if by_tokens else None,
+        _of_tokenizer(tokenizer) if config.data.splitter == "token" else None,
     )
 
 
@@ -130,8 +134,18 @@ def _of_tokens(config: FineTuneConfig, tokenizer: Any, chat_template: str | None
         config.training.assistant_only_loss,
         chat_template,
         tokenizer.special_tokens_map,
-        sorted(tokenizer.get_vocab().items()),
+        _of_tokenizer(tokenizer),
     ]
+
+
+def _of_tokenizer(tokenizer: Any) -> str:
+    """Hash of all that a tokenizer does to a text."""
+    if not tokenizer.is_fast:
+        return _hash(sorted(tokenizer.get_vocab().items()), str(tokenizer.init_kwargs))
+    whole = json.loads(tokenizer.backend_tokenizer.to_str())
+    # These two are set by whoever called it last, and have no say here.
+    decides = {name: part for name, part in whole.items() if name not in ("truncation", "padding")}
+    return _hash(decides, tokenizer.bos_token, tokenizer.split_special_tokens)
 
 
 def _hash(*decides: Any) -> str:
@@ -139,9 +153,19 @@ def _hash(*decides: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def fingerprints(sources: Iterable[Source], chat_template: str | None) -> dict[str, str]:
-    """SHA-256 of every local source, and of the template file, by absolute path."""
-    paths = [source.path for source in sources if source.path is not None]
-    if chat_template and Path(chat_template).expanduser().is_file():
-        paths.append(Path(chat_template).expanduser())
-    return {str(path.resolve()): fingerprint_of(path) for path in paths}
+def fingerprints(sources: Iterable[Source]) -> dict[str, str]:
+    """SHA-256 of every local source by absolute path; of one that cannot be read, why."""
+    return dict(_fingerprint(source.path) for source in sources if source.path is not None)
+
+
+def template_fingerprint(chat_template: str | None) -> dict[str, str]:
+    """The same of the template file, where there is one."""
+    path = Path(chat_template).expanduser() if chat_template else None
+    return dict([_fingerprint(path)]) if path is not None and path.is_file() else {}
+
+
+def _fingerprint(path: Path) -> tuple[str, str]:
+    try:
+        return str(path.resolve()), fingerprint_of(path)
+    except OSError as error:
+        return str(path), f"unreadable: {error.errno}"

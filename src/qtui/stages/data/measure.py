@@ -61,7 +61,8 @@ class Report(msgspec.Struct, frozen=True):
     `rows_read` + `augmented_rows`. Of these, `train_rows`, `validation_rows`, `rows_bad` (unusable)
     and `rows_dropped` (nothing of the answer left after cutting) are said once more by name.
     `rows_shared` counts training rows that also stand among the held-out ones, wherever they went;
-    `near_duplicates` those that differ from an earlier row in few words, used or not.
+    `near_duplicates` those that differ from an earlier row in few words, used or not;
+    `preference_rows` pairs and judged answers, which supervised training does not take.
 
     `tokens` and `trained_tokens` are of one pass over the training rows after cutting;
     `trained_share` is their ratio. `lengths` and `length_histogram` are of the training rows before
@@ -99,6 +100,7 @@ class Report(msgspec.Struct, frozen=True):
     packing_efficiency: float = 1.0
     augmented_rows: int = 0
     near_duplicates: int = 0
+    preference_rows: int = 0
     languages: dict[str, int] = {}
     cleaned: dict[str, int] = {}
     content_hash: str = ""

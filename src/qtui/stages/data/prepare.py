@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ from qtui.stages.data.collect import collect, inputs, refuse_bad
 from qtui.stages.data.collected import Collected, Progress, row_from
 from qtui.stages.data.copies import refuse_overwriting, write_copies
 from qtui.stages.data.documents.document_cache import DocumentCache
+from qtui.stages.data.documents.pdf_text import PASSWORD_VARIABLE
 from qtui.stages.data.encoding.encode import PARTS as ALL_PARTS
 from qtui.stages.data.encoding.encode import Encoded, encode, token_file
 from qtui.stages.data.encoding.render import ChatTemplate, fold_system
@@ -40,6 +42,8 @@ from qtui.stages.data.rows import Findings
 from qtui.stages.data.store import RecordWriter, open_rows, write_atomically
 
 DOCUMENTS = "documents"
+_PROMPTS = 32
+"""Sample prompts that are kept: as many as `evaluation.num_samples` may ask for."""
 _MANY = 5000
 """Rows from which on starting more than one process is worth it."""
 
@@ -98,9 +102,9 @@ def prepare(
     findings = Findings()
     sources = inputs(config.data, findings)
     refuse_overwriting(config.data, sources.all())
-    hashes = manifests.fingerprints(sources.all(), config.data.chat_template)
+    hashes = manifests.fingerprints(sources.all())
     known = all(source.path is not None for source in sources.all())
-    rows_key = manifests.collected_key(config, tokenizer, hashes) if known else ""
+    rows_key = manifests.collected_key(config, tokenizer, hashes, findings.kept) if known else ""
     tokens_key = manifests.encoded_key(config, tokenizer, rows_key) if known else ""
     out.mkdir(parents=True, exist_ok=True)
     (out / manifests.FILE).unlink(missing_ok=True)
@@ -110,11 +114,12 @@ def prepare(
     if same is not None:
         report = _take_all(same, out)
         collected = collections.load(out)
+        collected.parts = bytearray((out / PARTS).read_bytes())  # the second stage's are there
         taken, taken_from = "all", same
     else:
         # The process starts while rows are read. The template, foreign code, is tried before use.
         with RenderProcess(template, tokenizer) as renderer:
-            half = out if collections.saved_key(out) == rows_key else None
+            half = out if _fits(out, rows_key) else None
             half = half or _with_key(others, "collected", rows_key)
             if known and half is not None:
                 if half != out:
@@ -148,13 +153,13 @@ def prepare(
         report = _report(config, template, collected, encoded, time.monotonic() - began)
         write_atomically(out / REPORT, msgspec.json.format(msgspec.json.encode(report)))
     write_copies(config.data, collected)
-    prompts = _sample_prompts(config, template, collected)
+    prompts = _sample_prompts(template, collected)
     manifest = Manifest(
         version=manifests.VERSION,
         settings=settings,
         collected=rows_key,
         encoded=tokens_key,
-        inputs=hashes,
+        inputs=hashes | manifests.template_fingerprint(config.data.chat_template),
         parts=[token_file(out, p).name for p in ALL_PARTS if token_file(out, p).is_file()],
         sample_prompts=prompts,
         chat_template=template.text,
@@ -167,9 +172,23 @@ def _with_key(others: Sequence[Path], stage: str, key: str) -> Path | None:
     """The first of `others` whose manifest has that key for that stage."""
     for other in others if key else ():
         manifest = manifests.read(other)
-        if manifest is not None and getattr(manifest, stage) == key:
+        if (
+            manifest is not None
+            and getattr(manifest, stage) == key
+            and _fits(other, manifest.collected)
+        ):
             return other
     return None
+
+
+def _fits(folder: Path, key: str) -> bool:
+    """Whether rows were collected in `folder` under `key`, and would be again just so.
+
+    What a password opens is not known from any key: where one is set, files that were not opened
+    are tried again.
+    """
+    kinds = collections.saved_findings(folder, key)
+    return kinds is not None and not ("encrypted" in kinds and os.environ.get(PASSWORD_VARIABLE))
 
 
 _WHOLE = (TOKENS, f"{TOKENS}.index", FINDINGS, f"{FINDINGS}.index", PARTS, REPORT)
@@ -288,6 +307,7 @@ def _report(
         finding_levels=dict(found.levels),
         augmented_rows=collected.augmented,
         near_duplicates=collected.near_duplicates,
+        preference_rows=encoded.pairs,
         languages=dict(collected.languages.most_common()),
         cleaned=dict(collected.done.most_common()),
         content_hash=content_hash(collected),
@@ -314,19 +334,16 @@ def content_hash(collected: Collected) -> str:
     return digest.hexdigest()
 
 
-def _sample_prompts(
-    config: FineTuneConfig, template: ChatTemplate, collected: Collected
-) -> list[SamplePrompt]:
+def _sample_prompts(template: ChatTemplate, collected: Collected) -> list[SamplePrompt]:
     """The prompts whose answers are shown while training: held-out rows, the first distinct ones.
 
     Rows whose last answer is text come before tool calls, which cannot be shown as a reference.
     """
-    wanted = config.evaluation.num_samples
     prompts: list[SamplePrompt] = []
     seen: set[str] = set()
     part = Part.VALIDATION if Part.VALIDATION in collected.parts else Part.TRAIN
     for _, stored in collected.rows(part):
-        if len(prompts) >= wanted:
+        if len(prompts) >= _PROMPTS:
             break
         row = row_from(stored)
         if not row.messages:

@@ -95,12 +95,16 @@ def open_rows(path: Path) -> Any:
 class RecordWriter:
     """Writes records to `path` and where each ends to `path`.index; a context manager.
 
-    After `flush` what was added may be read (`runs.dataset.Records`) while more is added.
+    After `flush` what was added may be read (`runs.records.Records`) while more is added. Files of
+    these names that are there are left to whoever else has them (see `collected.link`).
     """
 
     def __init__(self, path: Path) -> None:
+        index = path.with_name(f"{path.name}.index")
+        for name in (path, index):
+            name.unlink(missing_ok=True)
         self._file = path.open("wb")
-        self._index = path.with_name(f"{path.name}.index").open("wb")
+        self._index = index.open("wb")
         self._end = 0
         self._ends = array("Q", [0])
         self.count = 0

@@ -61,7 +61,7 @@ def prepared_rows(
         journal.say(
             f"the data were prepared before: {what} taken from {prepared.taken_from.parent.name}"
         )
-    if prepared.train is not None:
+    if prepared.train is not None and not prepared.report.preference_rows:
         prepared = _looked_ahead(prepared, run, config, path, tokenizer)
     for sentence in prepared.report.sentences():
         journal.say(sentence)
@@ -70,9 +70,10 @@ def prepared_rows(
 
 def require_rows(config: FineTuneConfig, prepared: Prepared) -> None:
     """Refuse rows that are prepared but not for this, and settings that need held-out rows."""
-    if prepared.train is None:
+    pairs = prepared.report.preference_rows
+    if pairs:
         raise InputError(
-            "the rows are preference pairs, which supervised fine-tuning does not learn from",
+            f"{pairs} rows are preference pairs, which supervised fine-tuning does not learn from",
             remedy="set data.preference_rows: chosen to learn from the better answers",
         )
     if prepared.validation is not None and len(prepared.validation) > 0:

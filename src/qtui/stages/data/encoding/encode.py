@@ -170,7 +170,7 @@ class _Work:
     def _write(self, number: int, row: Row, text: Rendered, tokens: Tokens) -> None:
         part = Part(self._collected.parts[number])
         overlong = tokens.length > self._length
-        if overlong and self._overlong != "cut":
+        if overlong and self._overlong != "cut" and number not in self._collected.pinned:
             what = f"has {tokens.length} tokens; max_seq_length is {self._length}"
             if self._overlong == "fail":
                 raise InputError(
