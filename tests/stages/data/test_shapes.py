@@ -324,6 +324,18 @@ def test_columns_of_nulls_that_another_file_brought_are_no_pair() -> None:
     assert row(value).messages == (QUESTION, ANSWER)
 
 
+@pytest.mark.parametrize(
+    "names", [("prompt", "completion"), ("instruction", "output"), ("input", "output")]
+)
+def test_a_text_beside_columns_of_nulls_is_a_text(names: tuple[str, str]) -> None:
+    nulls = {**dict.fromkeys(names), "messages": None, "chosen": None, "rejected": None}
+    assert row({**nulls, "label": None, "text": "words"}).text == "words"
+    # A pair that lost one half, or both, is not something else.
+    for left in ({names[0]: "q"}, {names[1]: "a"}, {"text": None}):
+        assert refused({**nulls, **left})[0] == "null-text"
+    assert refused({**nulls, "text": "words", names[0]: "q"})[0] == "null-text"
+
+
 THUMBS: list[tuple[Any, bool]] = [
     ({"prompt": "q", "completion": "a", "label": True}, True),
     ({"prompt": "q", "completion": "a", "label": "False"}, False),

@@ -7,7 +7,8 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from qtui.terminal import clean_line
 
 _PARTS = (Part.TRAIN, Part.VALIDATION, Part.TEST)
 _ROWS_A_GROUP = 1000
+_TURN = ("role", "content", "reasoning_content", "tool_calls", "name", "tool_call_id")
 _CONVERSATIONS = ("messages", "prompt", "chosen", "rejected", "completion")
 
 
@@ -56,13 +58,17 @@ def write_copies(config: DataConfig, collected: Collected) -> list[Path]:
             path.unlink(missing_ok=True)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        records = (as_record(row) for _, row in collected.rows(part))
+        records = partial(_records, collected, part)
         if config.output_format == "jsonl":
-            write_atomically(path, (msgspec.json.encode(record) + b"\n" for record in records))
+            write_atomically(path, (msgspec.json.encode(record) + b"\n" for record in records()))
         else:
             _write_parquet(path, records)
         written.append(path)
     return written
+
+
+def _records(collected: Collected, part: Part) -> Iterator[dict[str, Any]]:
+    return (as_record(row) for _, row in collected.rows(part))
 
 
 def as_record(row: StoredRow) -> dict[str, Any]:
@@ -90,35 +96,44 @@ def as_record(row: StoredRow) -> dict[str, Any]:
     return record
 
 
-def _write_parquet(path: Path, records: Iterator[dict[str, Any]]) -> None:
+def _write_parquet(path: Path, records: Callable[[], Iterator[dict[str, Any]]]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    text, number = pyarrow.string(), pyarrow.int64()
-    # The arguments of calls and the tools differ from row to row: they are JSON text.
-    turn = pyarrow.struct(
-        dict.fromkeys(
-            ("role", "content", "reasoning_content", "tool_calls", "name", "tool_call_id"), text
-        )
-    )
-    schema = pyarrow.schema(
-        {
-            **dict.fromkeys(_CONVERSATIONS, pyarrow.list_(turn)),
-            **{"text": text, "label": pyarrow.bool_(), "tools": text, "source": text},
-            **dict.fromkeys(("line", "page", "chunk"), number),
-            **{"headings": pyarrow.list_(text), "group": text, "done": pyarrow.list_(text)},
-        }.items()
-    )
+    schema = _schema(records())
+    rest = records()
     part = path.with_name(f".{path.name}.part")
     try:
         with pyarrow.parquet.ParquetWriter(part, schema) as writer:
-            while rows := list(islice(records, _ROWS_A_GROUP)):
+            while rows := list(islice(rest, _ROWS_A_GROUP)):
                 for row in rows:
                     _flatten(row)
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _schema(records: Iterator[dict[str, Any]]) -> Any:
+    """The columns, and the keys of turns, that are used: an empty one would say that the rows are
+    of some other shape, and templates ask whether a turn has a key."""
+    import pyarrow
+
+    columns: set[str] = set()
+    keys: set[str] = set()
+    for record in records:
+        columns |= record.keys()
+        keys.update(key for name in _CONVERSATIONS for turn in record.get(name, ()) for key in turn)
+    text, number = pyarrow.string(), pyarrow.int64()
+    # The arguments of calls and the tools differ from row to row: they are JSON text.
+    turn = pyarrow.struct([(key, text) for key in _TURN if key in keys])
+    known = {
+        **dict.fromkeys(_CONVERSATIONS, pyarrow.list_(turn)),
+        **{"text": text, "label": pyarrow.bool_(), "tools": text, "source": text},
+        **dict.fromkeys(("line", "page", "chunk"), number),
+        **{"headings": pyarrow.list_(text), "group": text, "done": pyarrow.list_(text)},
+    }
+    return pyarrow.schema([(name, kind) for name, kind in known.items() if name in columns])
 
 
 def _flatten(row: dict[str, Any]) -> None:

@@ -28,10 +28,17 @@ def answer_key(record: dict[str, Any]) -> str | None:
 
 
 def is_pair(record: dict[str, Any]) -> bool:
-    """Whether a question and an answer are told apart by their keys alone."""
-    if first_of(record, PROMPTS) is not None:
-        return first_of(record, ANSWERS) is not None
-    return "input" in record and "output" in record
+    """Whether a question and an answer are told apart by their keys alone.
+
+    Where both are null beside a text, they are columns of other rows of the same table.
+    """
+    prompt, answer = first_of(record, PROMPTS), first_of(record, ANSWERS)
+    if prompt is None:
+        prompt, answer = ("input" if "input" in record else None), first_of(record, ("output",))
+    if prompt is None or answer is None:
+        return False
+    empty = record[prompt] is None and record[answer] is None
+    return not (empty and record.get("text") is not None)
 
 
 def asked(record: dict[str, Any], key: str) -> list[Message]:
