@@ -103,7 +103,9 @@ class Refiner:
             work.begin_row()
             work.findings.found.append(msgspec.structs.replace(finding, row=work.findings.row))
             work.unusable(batch.source, finding.line, None, finding.message)
-        sketches = b"" if self._bands is None else sketch(work.texts, self._bands).tobytes()
+        sketches = b""
+        if self._bands is not None:
+            sketches = sketch(work.texts, self._bands, work.kinds).tobytes()
         return Refined(
             rows=b"".join(work.rows),
             lengths=[len(row) for row in work.rows],
@@ -195,6 +197,7 @@ class Refiner:
             key = final.key()
         work.keys.append(key if part is Part.TRAIN else _NO_KEY)
         work.texts.append(compared(final) if part is Part.TRAIN else "")
+        work.kinds.append(kind_of(final) if part is Part.TRAIN else 0)
         work.groups.append(self._group(row))
         work.pinned.append(pinned)
         work.done.update(each.partition(":")[0] for each in done)
@@ -228,6 +231,7 @@ class _Work:
     parts: bytearray = field(default_factory=bytearray)
     keys: list[bytes] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
     groups: list[bytes] = field(default_factory=list)
     pinned: bytearray = field(default_factory=bytearray)
     done: Counter[str] = field(default_factory=Counter)
@@ -248,6 +252,7 @@ class _Work:
         self.add(StoredRow(source=source, line=line, raw=raw, error=error), part)
         self.keys.append(_NO_KEY)
         self.texts.append("")
+        self.kinds.append(0)
         self.groups.append(bytes(8))
         self.pinned.append(0)
 
@@ -260,11 +265,49 @@ def texts_of(row: Row) -> list[str]:
 
 
 def compared(row: Row) -> str:
-    """What two rows are compared by: everything that is said but the system text."""
+    """What two rows are compared by: everything that is said but the system text (`kind_of`).
+
+    The functions that are called and their arguments count as words, and so does a worse answer.
+    """
     if row.text is not None:
         return row.text
-    said = [m["content"] for m in row.messages if m["role"] != "system"]
+    said = []
+    for message in (*row.messages, *(row.rejected or ())):
+        if message["role"] != "system":
+            said.append(message["content"])
+            said += [_as_text(call) for call in message.get("tool_calls") or ()]
     return "\n".join(said)
+
+
+def kind_of(row: Row) -> int:
+    """A 64-bit number for what near duplicates have in common exactly; 0 for a bare conversation.
+
+    These are the system text but for white space, the names of the tools and of the functions that
+    are called, in order, the thumb, and whether there is a worse answer. A system text is no part
+    of what is `compared`: a long one that all rows share would make them all alike.
+    """
+    system = [" ".join(m["content"].split()) for m in row.messages if m["role"] == "system"]
+    messages = (*row.messages, *(row.rejected or ()))
+    called = [_name(call) for m in messages for call in m.get("tool_calls") or ()]
+    tools = [_name(tool) for tool in row.tools or ()]
+    if not (system or called or tools or row.rejected) and row.label is None:
+        return 0
+    kind = repr((system, called, tools, row.label, row.rejected is not None))
+    digest = hashlib.blake2b(kind.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _as_text(call: dict[str, Any]) -> str:
+    try:
+        return f"{_name(call)} {call['function'].get('arguments')!r}"
+    except RecursionError:  # nested as deep as nothing that is meant
+        return _name(call)
+
+
+def _name(function: dict[str, Any]) -> str:
+    """The name of a tool, or of the function that is called."""
+    inner = function.get("function")
+    return str((inner if isinstance(inner, dict) else function).get("name", ""))
 
 
 _encoder = msgspec.json.Encoder(enc_hook=lambda value: clean_line(str(value), 200))

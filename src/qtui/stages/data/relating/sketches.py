@@ -146,10 +146,14 @@ def _most_differing(share: float) -> int:
     return PERMUTATIONS
 
 
-def sketch(texts: Sequence[str], bands: Bands) -> NDArray[np.uint64]:
+def sketch(
+    texts: Sequence[str], bands: Bands, kinds: Sequence[int] | None = None
+) -> NDArray[np.uint64]:
     """Sketches of texts, shape (texts, bands.width), little endian.
 
     A text without a piece has a sketch of zeros: it has no near duplicates, only equal texts.
+    `kinds` are 64-bit numbers, one a text: texts with different ones share no band, whatever they
+    say, so that no pair of them is ever looked at.
     """
     import numpy as np
     from rensa import RMinHash  # type: ignore[import-untyped]
@@ -163,7 +167,10 @@ def sketch(texts: Sequence[str], bands: Bands) -> NDArray[np.uint64]:
         [pieces[number] for number in some], PERMUTATIONS, _SEED
     )
     values = np.array(matrix.to_rows(), dtype=np.uint32)
-    found[some, : bands.bands] = _band_hashes(values, bands)
+    hashes = _band_hashes(values, bands)
+    if kinds is not None and any(kinds):
+        hashes = np.maximum(hashes ^ np.array(kinds, dtype=np.uint64)[some, None], np.uint64(1))
+    found[some, : bands.bands] = hashes
     # Of a product it is the high bits that depend on all bits of the factor.
     bits = (values * np.uint32(0x9E3779B1)) >> np.uint32(31)
     found[some, bands.bands :] = np.packbits(bits.astype(bool), axis=1).view("<u8")
