@@ -6,10 +6,10 @@ from typing import Any
 
 from qtui import wording
 from qtui.cli.output import Output, Style, Styled
+from qtui.runs.dataset import found_kinds
 
 _STYLES: dict[str, Style] = {"error": "red", "warning": "yellow"}
 _SHOWN_SOURCES = 12
-_SHOWN_ERRORS = 5
 
 
 def show(report: dict[str, Any], out: Output) -> None:
@@ -64,22 +64,11 @@ def everything(report: dict[str, Any], out: Output) -> None:
 
 def findings(report: dict[str, Any], out: Output) -> None:
     """Print what was found, a kind at a time: how often, and the first of them with its place."""
-    shown: dict[str, list[dict[str, Any]]] = {}
-    for finding in report["findings"]:
-        shown.setdefault(finding["kind"], []).append(finding)
-    for kind, count in report["finding_counts"].items():
-        level = report["finding_levels"].get(kind, "note")
-        few = shown.get(kind, [])[: _SHOWN_ERRORS if level == "error" else 1]
-        for finding in few:
-            line = finding.get("line")
-            place = finding.get("source", "") + (f":{line}" if line else "")
-            out.line(
-                "  ",
-                Styled(f"{level:<8}", _STYLES.get(level, "dim")),
-                f"{place}: " if place else "",
-                finding["message"],
-            )
-        more = count - len(few)
+    for found in found_kinds(report):
+        for sentence in found.sentences:
+            style = _STYLES.get(found.level, "dim")
+            out.line("  ", Styled(f"{found.level:<8}", style), sentence)
+        more = found.count - len(found.sentences)
         if more > 0:
-            like = " more" if few else ""
-            out.line("  ", " " * 8, Styled(f"and {more:,}{like} of the kind {kind}", "dim"))
+            like = " more" if found.sentences else ""
+            out.line(" " * 10, Styled(f"and {more:,}{like} of the kind {found.kind}", "dim"))

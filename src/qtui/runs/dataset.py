@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
@@ -148,6 +149,38 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     def __str__(self) -> str:
         where = self.where()
         return f"{where}: {self.message}" if where else self.message
+
+
+@dataclass(frozen=True)
+class FoundKind:
+    """Findings of one kind in a report: how many, and sentences on the first ones, place included.
+
+    Neither is cleaned.
+    """
+
+    level: str
+    kind: str
+    count: int
+    sentences: tuple[str, ...]
+
+
+def found_kinds(report: Mapping[str, Any], *, errors: int = 5) -> list[FoundKind]:
+    """What a report found, a kind at a time, errors first and with up to `errors` sentences; of
+    the other kinds one each."""
+    shown: dict[str, list[str]] = {}
+    levels = dict(report.get("finding_levels", {}))
+    for finding in report["findings"]:
+        place = ":".join(str(finding[part]) for part in ("source", "line") if finding.get(part))
+        text = f"{place}: {finding['message']}" if place else str(finding["message"])
+        shown.setdefault(finding["kind"], []).append(text)
+        levels.setdefault(finding["kind"], finding["level"])
+    found = []
+    for kind, count in report["finding_counts"].items():
+        level = levels.get(kind, "note")
+        sentences = shown.get(kind, [])[: errors if level == "error" else 1]
+        found.append(FoundKind(level, kind, count, tuple(sentences)))
+    order = {"error": 0, "warning": 1}
+    return sorted(found, key=lambda kind: order.get(kind.level, 2))
 
 
 class BatchRow(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from qtui import wording
 from qtui.config.form import Form, text_of
 from qtui.config.models import FineTuneConfig
 from qtui.errors import QtuiError
+from qtui.runs.dataset import found_kinds
 from qtui.runs.pace import estimate
 from qtui.runs.prepare import Look, PreviewRow
 from qtui.runs.recent import Speed
@@ -228,15 +229,15 @@ def data_pane(look: Look, row: int, *, stale: bool, unicode: bool) -> list[Conte
         Content.assemble(("try  ", "$text-warning"), clean_line(text))
         for text in report["suggestions"]
     ]
-    for finding in report["findings"]:
-        place = ":".join(str(finding[part]) for part in ("source", "line") if finding.get(part))
-        level = str(finding["level"])
-        style = "$text-error" if level == "error" else "$text-warning"
-        said = clean_line(f"{place}: {finding['message']}" if place else finding["message"])
-        found.append(Content.assemble((f"{level:<8}", style), said))
-    more = sum(report["finding_counts"].values()) - len(report["findings"])
-    if more > 0:
-        found.append(Content.styled(f"and {more:,} more findings like these", "$text-muted"))
+    for kind in found_kinds(report, errors=3):
+        style = "$text-error" if kind.level == "error" else "$text-warning"
+        for sentence in kind.sentences:
+            found.append(Content.assemble((f"{kind.level:<8}", style), clean_line(sentence)))
+        more = kind.count - len(kind.sentences)
+        if more > 0:
+            found.append(
+                Content.styled(f"and {more:,} more of the kind {kind.kind}", "$text-muted")
+            )
     if look.rows:
         found += [Content(""), *_row(look.rows, row, unicode)]
     return found
