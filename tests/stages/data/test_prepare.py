@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow.parquet
 import pytest
 
 from qtui.config.models import FineTuneConfig
@@ -666,6 +665,8 @@ def test_a_file_that_may_not_be_read_costs_itself(tmp_path: Path) -> None:
 
 
 def test_a_parquet_copy_has_the_columns_that_its_rows_have(tmp_path: Path) -> None:
+    import pyarrow.parquet
+
     texts = [{"text": f"some plain words {i}"} for i in range(3)]
     pairs = [{"prompt": f"why {i}", "chosen": "so it is", "rejected": "no"} for i in range(2)]
     thumb = {"prompt": "really", "completion": "indeed it is", "label": True}

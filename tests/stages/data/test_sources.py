@@ -262,6 +262,68 @@ def test_tables_of_other_splits_are_left_out(tmp_path: Path) -> None:
     assert len(found(tmp_path / "data", split="dev")[0]) == 2
 
 
+SPLITS: list[tuple[str, list[str], list[str]]] = [
+    # a part of a word names no split, and a name alone leaves nothing out
+    ("train", ["constraints.parquet", "faq.parquet"], ["constraints.parquet", "faq.parquet"]),
+    ("train", ["train-0.parquet", "faq.parquet"], ["faq.parquet", "train-0.parquet"]),
+    ("train", ["a/TRAIN.parquet", "a/valid.parquet", "faq.parquet"],
+     ["a/TRAIN.parquet", "faq.parquet"]),
+    ("train", ["x_train_1.arrow", "train/y.arrow", "train/test.arrow"],
+     ["train/y.arrow", "x_train_1.arrow"]),
+    ("train", ["latest.parquet", "train.parquet", "eval.parquet"],
+     ["latest.parquet", "train.parquet"]),
+    ("train", ["dev.parquet", "more.parquet"], ["dev.parquet", "more.parquet"]),
+    ("validation", ["train.parquet", "val-0.parquet"], ["val-0.parquet"]),
+    ("train_sft", ["train_sft-0.parquet", "train_gen-0.parquet"], ["train_sft-0.parquet"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("split", "files", "expected"), SPLITS)
+def test_a_split_is_a_whole_part_of_a_name(
+    tmp_path: Path, split: str, files: list[str], expected: list[str]
+) -> None:
+    sources, findings = found(made(tmp_path, *files), split=split)
+    assert names_in(tmp_path, sources) == expected
+    assert len(messages(findings)) == (files != expected and len(files) > len(expected))
+
+
+def test_held_out_files_are_of_their_own_kind(tmp_path: Path) -> None:
+    made(tmp_path, "notes.md", "held.jsonl")
+    config = DataConfig(input_path=str(tmp_path), input_type="md")
+    for split in ("validation", "test"):
+        (held,) = locate(str(tmp_path / "held.jsonl"), config, Findings(), split=split)
+        assert (held.kind, held.split) == ("auto", split)
+    (source,) = locate(str(tmp_path), config, Findings())
+    assert source.kind == "md"
+
+
+def test_what_qtui_wrote_is_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(tmp_path, "a.jsonl", "runs/one/run.json", "runs/one/data/rows.jsonl", "runs/two/run.json",
+         "runs/mine.jsonl", "other/run.json", "copies/train.jsonl",
+         "copies/deep/x.jsonl")  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("copies")
+    left = ["a.jsonl", "other/run.json", "runs/mine.jsonl"]
+    for output in ("copies", str(tmp_path / "copies"), "link", "./other/../copies"):
+        for path in (".", str(tmp_path), str(tmp_path / "**")):
+            sources, findings = found(path, output_path=output)
+            assert [str(s.path.resolve().relative_to(tmp_path)) for s in sources if s.path] == left
+            assert sorted(messages(findings)) == [
+                "copies: qtui writes there; not read (name the folder itself to use it)",
+                "one, two: qtui writes there; not read (name the folder itself to use it)",
+            ]
+    # Whatever is named itself is read.
+    assert names_in(tmp_path, found(tmp_path / "copies", output_path="copies")[0]) == [
+        "copies/deep/x.jsonl",
+        "copies/train.jsonl",
+    ]
+    assert names_in(tmp_path, found(tmp_path / "runs" / "one")[0]) == [
+        "runs/one/data/rows.jsonl",
+        "runs/one/run.json",
+    ]
+    assert len(found(tmp_path, output_path=str(tmp_path))[0]) == 5
+
+
 def test_saved_data_sets_and_hub_ids(tmp_path: Path) -> None:
     made(
         tmp_path, "saved/state.json", "saved/data-00000-of-00001.arrow", "splits/dataset_dict.json"

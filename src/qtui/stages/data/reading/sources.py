@@ -15,6 +15,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from qtui.config.models import DataConfig
@@ -47,6 +48,8 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 _README = re.compile(r"readme([^a-z].*)?", re.IGNORECASE)
+_SPLITS = (("train", "training"), ("validation", "valid", "val", "dev"), ("test", "eval"))
+"""Names of splits in the names of files; those in one bracket mean the same."""
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 
 
@@ -90,10 +93,14 @@ def locate(
 ) -> list[Source]:
     """Return the sources that `paths` name, in the order given (a folder's files sorted).
 
-    What lies in a folder and is not read is said in notes. Raises NotFoundError for a path that
-    does not exist and a pattern that matches nothing, InputError for what cannot be read.
+    What lies in a folder and is not read is said in notes. `split` is that of held-out rows, whose
+    files need not be of the kind that `data.input_type` says of `data.input_path`. Raises
+    NotFoundError for a path that does not exist and a pattern that matches nothing, InputError for
+    what cannot be read.
     """
     wanted = split or config.split
+    if split is not None:
+        config = config.model_copy(update={"input_type": "auto"})
     found: dict[str, Source] = {}
     for entry, name in enumerate([paths] if isinstance(paths, str) else paths):
         for source in _entry(name, config, findings, wanted):
@@ -197,7 +204,7 @@ def _file(name: str, path: Path, config: DataConfig, split: str) -> Source:
 def _folder(path: Path, config: DataConfig, findings: Findings, split: str) -> list[Source]:
     if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
         return [Source(_safe(str(path)), "dataset", path, split)]
-    files = patterns.files_below(path, findings)
+    files = patterns.files_below(path, findings, not_in=_copies(config))
     sources = _readable(path, files, config, findings, split)
     if sources:
         return sources
@@ -215,7 +222,7 @@ def _matches(pattern: Path, config: DataConfig, findings: Findings, split: str) 
     root, wildcards = patterns.parted(pattern)
     if not os.path.isdir(root):  # noqa: PTH112
         raise _not_found(str(root), root)
-    files = patterns.files_below(root, findings, wildcards)
+    files = patterns.files_below(root, findings, wildcards, not_in=_copies(config))
     # `*.md` asks for READMEs too; `*` does not ask for anything.
     asks = bool(Path(wildcards[-1]).suffix) and not wildcards[-1].endswith(".*")
     sources = _readable(root, files, config, findings, split, asks_for_all=asks)
@@ -225,6 +232,11 @@ def _matches(pattern: Path, config: DataConfig, findings: Findings, split: str) 
         f"no file that can be read matches {clean_line(str(pattern))}",
         remedy="`*` stands for any part of one name, `**` for any number of folders.",
     )
+
+
+def _copies(config: DataConfig) -> Path | None:
+    """Where this run writes its copies, which are not its input."""
+    return None if config.output_path is None else Path(config.output_path).expanduser()
 
 
 def _readable(
@@ -298,14 +310,21 @@ def _without_descriptions(
 def _of_split(
     known: list[tuple[Path, Kind, Compression]], root: Path, split: str, findings: Findings
 ) -> list[tuple[Path, Kind, Compression]]:
-    """Of Parquet and Arrow files those named after the split, where any are (train-00000-of-…)."""
+    """Without the Parquet and Arrow files that are named after another split, where any are named
+    after this one (train-00000-of-…). A name is a whole part of the path, and the last one counts.
+    """
 
-    def is_named(file: Path) -> bool:
-        return split in file.relative_to(root).as_posix()
+    def named_after(file: Path) -> str:
+        found = names.findall(file.relative_to(root).as_posix())
+        return found[-1].lower() if found else ""
 
-    tables = [file for file, kind, _ in known if kind == "parquet"]
-    others = {file for file in tables if not is_named(file)}
-    if not others or len(others) == len(tables):
+    known_as = next((same for same in _SPLITS if split.lower() in same), (split.lower(),))
+    every = {*known_as, *chain(*_SPLITS)}
+    longest_first = sorted(map(re.escape, every), key=len, reverse=True)
+    names = re.compile(rf"(?:^|(?<=[-_./]))({'|'.join(longest_first)})(?=[-_./]|$)", re.IGNORECASE)
+    named = {file: named_after(file) for file, kind, _ in known if kind == "parquet"}
+    others = {file for file, name in named.items() if name and name not in known_as}
+    if not others or not any(name in known_as for name in named.values()):
         return known
     message = f"{len(others)} Parquet or Arrow files of other splits than {split} were left out"
     findings.add("note", "skipped", message, _safe(str(root)))
