@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,12 +32,14 @@ def search(
     threshold: float = 0.8,
     skip: list[bool] | None = None,
     batch: int = 7,
+    **more: Any,
 ) -> NearGroups:
     bands = Bands.for_threshold(threshold)
     with NearDuplicates(folder, bands, threshold) as near:
         for start in range(0, len(texts), batch):
             near.add(sketch(texts[start : start + batch], bands))
-        found = near.find(texts.__getitem__, None if skip is None else np.array(skip, dtype=bool))
+        without = None if skip is None else np.array(skip, dtype=bool)
+        found = near.find(texts.__getitem__, without, **more)
     assert list(folder.iterdir()) == []
     return found
 
@@ -148,6 +151,51 @@ def test_there_are_no_chains(tmp_path: Path) -> None:
     assert [round(found.similarity(row), 2) for row in range(4)] == [0, 0.85, 0, 1]
     # In another order the middle one comes first, and both others are like it.
     assert search(tmp_path, [texts[1], texts[0], texts[2]]).first.tolist() == [0, 0, 0]
+
+
+def companies(texts: list[str], threshold: float) -> list[int]:
+    """The definition: whoever is similar to a row of a company belongs to it."""
+    pieces = [set(shingles(text)) for text in texts]
+    company = list(range(len(texts)))
+    for row in range(len(texts)):
+        for other in range(row):
+            if jaccard(pieces[other], pieces[row]) >= threshold:
+                new, old = sorted((company[other], company[row]))
+                company = [new if each == old else each for each in company]
+    return company
+
+
+@given(similar_texts(), st.sampled_from([0.5, 0.8, 0.9]), st.integers(0, 17))
+@same_folder
+def test_companies_and_leaks_are_those_of_all_pairs_where_similarities_are_clear(
+    tmp_path: Path, texts: list[str], threshold: float, held: int
+) -> None:
+    pieces = [set(shingles(text)) for text in texts]
+    alike = {
+        (one, other): jaccard(pieces[one], pieces[other])
+        for one in range(len(texts))
+        for other in range(one)
+    }
+    clear = Bands.for_threshold(threshold)
+    assume(not any(s >= threshold and clear.recall(s) < 1 - 1e-6 for s in alike.values()))
+    found = search(tmp_path, texts, threshold, held=held)
+    assert found.company.tolist() == companies(texts, threshold)
+    for row in range(held, len(texts)):
+        leak = any(alike[row, other] >= threshold for other in range(min(held, row)))
+        assert (found.first[row] < held) == leak
+
+
+def test_rows_that_go_hold_nobody_together(tmp_path: Path) -> None:
+    words = VOCABULARY[:100]
+    near, far = words[:92] + VOCABULARY[200:208], words[:84] + VOCABULARY[200:216]
+    texts = [" ".join(row) for row in (words, near, far)]
+    stays = np.zeros(3, dtype=bool)
+    assert search(tmp_path, texts).company.tolist() == [0, 0, 0]
+    assert search(tmp_path, texts, stays=stays).company.tolist() == [0, 0, 2]
+    assert search(tmp_path, texts, held=2).first.tolist() == [0, 0, 1]
+    assert search(tmp_path, texts, held=2, stays=stays).first.tolist() == [0, 0, 2]
+    stays[1] = True
+    assert search(tmp_path, texts, held=2, stays=stays).first.tolist() == [0, 0, 1]
 
 
 def test_of_two_similar_rows_the_earliest_is_repeated(tmp_path: Path) -> None:

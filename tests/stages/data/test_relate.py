@@ -110,3 +110,79 @@ def test_rows_that_have_them_in_common_still_are(tmp_path: Path, name: str) -> N
     result = loaded(tmp_path, [row, near], on_near_duplicate="drop")
     assert len(result.train) == 1
     assert result.findings.counts == {"near-duplicate": 1}
+
+
+# ---- two sides ----------------------------------------------------------------------------------
+
+ONE = [f"word{number}" for number in range(100)]
+TWO = ONE[8:] + [f"new{number}" for number in range(8)]
+THREE = ONE[16:] + [f"new{number}" for number in range(16)]
+CHAIN = [{"text": " ".join(row)} for row in (ONE, TWO, THREE)]
+"""The first is like the second, the second like the third, the first not like the third."""
+OTHERS = [{"text": words(60, seed)} for seed in range(3)]
+
+
+def texts(rows: list[Any]) -> list[str]:
+    return [row.text for row in rows]
+
+
+def test_a_row_like_any_held_out_row_is_a_leak(tmp_path: Path) -> None:
+    result = loaded(tmp_path, [CHAIN[2], *OTHERS], validation=CHAIN[:2])
+    assert texts(result.train) == [row["text"] for row in OTHERS]
+    assert result.findings.counts == {"near-duplicate": 1, "leak": 1}
+    (leak,) = [found for found in result.findings.kept if found.kind == "leak"]
+    assert "validation.jsonl:2 of the validation rows" in leak.message
+
+
+def test_a_leak_is_found_where_an_earlier_training_row_is_alike_too(tmp_path: Path) -> None:
+    """The second training row is like the first, which is no leak, and like a held-out row."""
+    four = {"text": " ".join(ONE[24:] + [f"new{number}" for number in range(24)])}
+    result = loaded(tmp_path, [four, CHAIN[2], *OTHERS], validation=CHAIN[:2])
+    assert texts(result.train) == [four["text"], *[row["text"] for row in OTHERS]]
+
+
+def test_a_held_out_row_that_is_not_used_makes_no_leak(tmp_path: Path) -> None:
+    rows = [CHAIN[2], *OTHERS]
+    result = loaded(tmp_path, rows, validation=CHAIN[:2], on_near_duplicate="drop")
+    assert len(result.validation) == 1
+    assert texts(result.train) == [row["text"] for row in rows]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_near_duplicates_are_split_together_along_a_chain(tmp_path: Path, seed: int) -> None:
+    result = loaded(tmp_path, CHAIN + OTHERS, validation_split=0.5, seed=seed)
+    sides = [{row["text"] for row in CHAIN} & set(texts(rows)) for rows in
+             (result.train, result.validation)]  # fmt: skip
+    assert sorted(map(len, sides)) == [0, 3]
+
+
+def test_rows_that_all_belong_together_are_said_to(tmp_path: Path) -> None:
+    result = loaded(tmp_path, CHAIN, validation_split=0.5)
+    assert len(result.train) == 3
+    (finding,) = [found for found in result.findings.kept if found.kind == "no-validation"]
+    assert "near duplicates" in finding.message
+
+
+@pytest.mark.parametrize("near", ["keep", "drop"])
+def test_a_copy_that_is_kept_leaks_as_its_first_does(tmp_path: Path, near: str) -> None:
+    held = {"text": " ".join(ONE)}
+    leak = {"text": " ".join([*ONE[:-1], "changed"])}
+    result = loaded(
+        tmp_path,
+        [leak, leak, *OTHERS],
+        validation=[held],
+        on_duplicate="keep",
+        on_near_duplicate=near,
+    )
+    assert texts(result.train) == [row["text"] for row in OTHERS]
+    assert result.findings.counts == {"duplicate": 1, "leak": 2}
+
+
+def test_a_copy_that_is_kept_falls_away_with_its_first(tmp_path: Path) -> None:
+    near = {"text": " ".join([*ONE[:-1], "changed"])}
+    rows = [CHAIN[0], near, near, *OTHERS]
+    result = loaded(tmp_path, rows, on_duplicate="keep", on_near_duplicate="drop")
+    assert texts(result.train) == [CHAIN[0]["text"], *[row["text"] for row in OTHERS]]
+    kept = loaded(tmp_path, rows, on_duplicate="keep")
+    assert len(kept.train) == 6
+    assert kept.findings.counts == {"duplicate": 1, "near-duplicate": 1}

@@ -5,9 +5,15 @@ few bytes a row of the answer, and not by what is looked for in. The earliest ro
 stays. Nothing here is random, and it does not matter how rows were batched.
 
 A near duplicate is at least as similar as the threshold to the very row that it is said to repeat:
-its text is read and compared piece by piece, whatever the sketches said. There are no chains: of
-rows A, B, C, where only neighbours are similar, B repeats A, and C stays. What may happen is that
-a pair is not looked at: see `Bands.recall` for how often.
+its text is read and compared piece by piece, whatever the sketches said. There are no chains in
+that: of rows A, B, C, where only neighbours are similar, B repeats A, and C stays. But all three
+are one company, so that a split does not part C from B; and where A and B are held out, C repeats
+B, so that it counts as a leak.
+
+What may happen is that a pair is not looked at, and two rows are then parted although they are
+alike: where their sketches share no band (see `Bands.recall` for how often), where both stand in a
+crowd and another row joins them with none of it (`candidates`), or where one has more than
+`COMPARED` candidates.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,11 +82,14 @@ class NearGroups:
     """Which row repeats which.
 
     `first` has for each row the earliest row of its group (itself where it repeats none), and
-    first[first] == first. `similarities` are float32, see `similarity`. `compared` counts the
-    pairs of texts that were compared.
+    first[first] == first, but for rows behind the held-out ones: see `NearDuplicates.find`.
+    `company` has for each the earliest row that similar pairs join it with, directly or one after
+    another. `similarities` are float32, see `similarity`. `compared` counts the pairs of texts
+    that were compared.
     """
 
     first: NDArray[np.int64]
+    company: NDArray[np.int64]
     similarities: NDArray[np.float32]
     compared: int
 
@@ -141,15 +150,20 @@ class NearDuplicates:
         text_of: TextOf,
         skip: NDArray[np.bool_] | None = None,
         *,
+        held: int = 0,
+        stays: NDArray[np.bool_] | None = None,
         progress: Progress = lambda done, total: None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> NearGroups:
         """Find near duplicates: each row, in order, repeats the earliest similar row that stays.
 
         `text_of` gives the text of a row, the same that was sketched. Rows under `skip` take no
-        part: they repeat none and none repeats them. `progress` counts rows: the first half of
-        it is the search for pairs, the second their comparison. Takes 12 bytes a row, 16 more that
-        are a file mapped into memory, and some 100 MB. Raises StoppedError when `stopped()`.
+        part: they repeat none and none repeats them. The first `held` rows are held out: a row
+        behind them that is like any of them repeats one of them, whatever else it is like.
+        `stays` flags the rows that stay although they repeat one (none: all do); a row that goes
+        makes no leak, and joins nobody. `progress` counts rows: the first half of it is the search
+        for pairs, the second their comparison. Takes 20 bytes a row, 16 more that are a file mapped
+        into memory, and some 100 MB. Raises StoppedError when `stopped()`.
         """
         import numpy as np
 
@@ -158,7 +172,10 @@ class NearDuplicates:
         for file in self._files:
             file.flush()
         groups = NearGroups(
-            np.arange(self._count, dtype=np.int64), np.zeros(self._count, dtype=np.float32), 0
+            first=np.arange(self._count, dtype=np.int64),
+            company=np.arange(self._count, dtype=np.int64),
+            similarities=np.zeros(self._count, dtype=np.float32),
+            compared=0,
         )
         if not self._count:
             return groups
@@ -172,14 +189,17 @@ class NearDuplicates:
                 if later - told >= self._count // 100:
                     told = later
                     progress((self._count + later) // 2, self._count)
-                candidates = sorted(set(groups.first[others].tolist()))
-                if len(candidates) > COMPARED:
-                    candidates = _most_alike(candidates, bits, later)
-                self._assign(groups, later, candidates, texts)
+                leaders = sorted(set(groups.first[others].tolist()))
+                self._assign(groups, later, _most_alike(leaders, bits, later), texts)
+                left = others[groups.first[others] != others]
+                if stays is not None:
+                    left = left[stays[left]]
+                apart = self._apart(groups, later, left.tolist(), held)
+                self._join(groups, later, _most_alike(apart, bits, later), held, texts)
         finally:
             pairs.close()
         progress(self._count, self._count)
-        return NearGroups(groups.first, groups.similarities, texts.compared)
+        return replace(groups, company=_led(groups.company), compared=texts.compared)
 
     def _collect(
         self,
@@ -213,14 +233,64 @@ class NearDuplicates:
                     lambda: _refuse_stopped(stopped),
                 )
 
-    def _assign(self, groups: NearGroups, row: int, candidates: list[int], texts: _Texts) -> None:
-        """The row repeats the earliest of the candidates that is similar enough, if any is."""
-        for candidate in candidates:
-            similarity = texts.similarity(candidate, row)
+    def _assign(self, groups: NearGroups, row: int, leaders: list[int], texts: _Texts) -> None:
+        """The row repeats the earliest of the leaders that is similar, and joins all that are."""
+        for leader in leaders:
+            alone = groups.first[row] == row
+            if not alone and _leader(groups.company, leader) == _leader(groups.company, row):
+                continue
+            similarity = texts.similarity(leader, row)
             if similarity >= self._threshold:
-                groups.first[row] = candidate
+                _put_together(groups.company, leader, row)
+                if alone:
+                    groups.first[row] = leader
+                    groups.similarities[row] = similarity
+
+    def _apart(self, groups: NearGroups, row: int, others: list[int], held: int) -> list[int]:
+        """Those that are not in the row's company (most are), or that would make it a leak."""
+        own = _leader(groups.company, row)
+        safe = held <= min(row, int(groups.first[row]))
+        return [
+            other
+            for other in others
+            if (safe and other < held) or _leader(groups.company, other) != own
+        ]
+
+    def _join(
+        self, groups: NearGroups, row: int, others: list[int], held: int, texts: _Texts
+    ) -> None:
+        """The row joins those that are similar; one that is held out makes it a leak."""
+        while others := self._apart(groups, row, others, held):
+            other = others.pop(0)
+            similarity = texts.similarity(other, row)
+            if similarity < self._threshold:
+                continue
+            _put_together(groups.company, other, row)
+            if other < held <= min(row, int(groups.first[row])):
+                groups.first[row] = other
                 groups.similarities[row] = similarity
-                return
+
+
+def _leader(company: NDArray[np.int64], row: int) -> int:
+    """The earliest row of a company, with the way there shortened (union-find)."""
+    leader = int(company[row])
+    while leader != row:
+        further = int(company[leader])
+        company[row] = further
+        row, leader = leader, further
+    return leader
+
+
+def _put_together(company: NDArray[np.int64], one: int, other: int) -> None:
+    first, second = sorted((_leader(company, one), _leader(company, other)))
+    company[second] = first
+
+
+def _led(company: NDArray[np.int64]) -> NDArray[np.int64]:
+    """All companies by their earliest row."""
+    while (company[company] != company).any():
+        company = company[company]
+    return company
 
 
 class _Texts:
@@ -276,6 +346,8 @@ def _most_alike(rows: list[int], bits: NDArray[np.uint64], row: int) -> list[int
 
     from qtui.stages.data.relating.candidates import distance
 
+    if len(rows) <= COMPARED:
+        return rows
     nearest = np.argsort(distance(bits[rows], bits[row]), kind="stable")[:COMPARED]
     return sorted(rows[number] for number in nearest.tolist())
 

@@ -43,15 +43,19 @@ def compare(
         first = duplicates.first_of(table.keys, skip=~used)
         _drop_equal(table, config, records, first)
         progress("compare", 0, len(table.parts), "rows")
+        pinned = np.frombuffer(table.pinned, dtype=np.bool_)
         found = near.find(
             lambda number: compared(row_from(decoded(records[number]))),
             # A copy that is kept is a copy; it need not be found a second time.
             skip=(parts >= Part.UNUSABLE) | (first != np.arange(len(first))),
+            held=len(parts) - table.read_of[Part.TRAIN],  # they were read first
+            stays=pinned if config.on_near_duplicate == "drop" else None,
             progress=lambda done, total: progress("compare", done, total, "rows"),
             stopped=stopped,
         )
-        table.near_first = found.first
+        table.company = found.company
         _drop_near(table, config, records, found)
+        _drop_copies(table, config, records, first, found)
     finally:
         records.close()
 
@@ -75,6 +79,33 @@ def _drop_near(
         _duplicate(table, config, records, int(number), int(found.first[number]), similarity)
 
 
+def _drop_copies(
+    table: RowTable, config: DataConfig, records: Records, first: Any, found: duplicates.NearGroups
+) -> None:
+    """What becomes of a row becomes of its copies that were kept: they say the same."""
+    repeats = found.first[first]
+    copies = (first != np.arange(len(first))) & (repeats != first)
+    for number in np.flatnonzero(copies):
+        if table.parts[number] >= Part.UNUSABLE:
+            continue
+        other = int(repeats[number])
+        _, verdict, _ = _verdict(table, config, int(number), other, near=True)
+        if verdict != "keep":
+            similarity = found.similarity(int(first[number]))
+            _duplicate(table, config, records, int(number), other, similarity)
+
+
+def _verdict(
+    table: RowTable, config: DataConfig, number: int, first: int, *, near: bool
+) -> tuple[str, str, str]:
+    """What a row that repeats another is called, what becomes of it, and which setting says so."""
+    if table.parts[number] == Part.TRAIN and table.parts[first] in (Part.VALIDATION, Part.TEST):
+        return "leak", config.on_leakage, "on_leakage"
+    if near:
+        return "near-duplicate", config.on_near_duplicate, "on_near_duplicate"
+    return "duplicate", config.on_duplicate, "on_duplicate"
+
+
 def _duplicate(
     table: RowTable,
     config: DataConfig,
@@ -84,21 +115,16 @@ def _duplicate(
     similarity: float | None,
 ) -> None:
     """One row that says what an earlier one says; whether it goes depends on where that stands."""
-    part, other = Part(table.parts[number]), Part(table.parts[first])
-    leak = part is Part.TRAIN and other in (Part.VALIDATION, Part.TEST)
-    if leak:
-        kind, verdict, setting = "leak", config.on_leakage, "on_leakage"
-    elif similarity is None:
-        kind, verdict, setting = "duplicate", config.on_duplicate, "on_duplicate"
-    else:
-        kind, verdict, setting = "near-duplicate", config.on_near_duplicate, "on_near_duplicate"
+    near = similarity is not None
+    kind, verdict, setting = _verdict(table, config, number, first, near=near)
     pinned = bool(table.pinned[number])
     drop = verdict == "drop" and not pinned
     if table.findings.wanted(kind) or verdict == "fail":
         source, line = _place(records, number)
         where, at = _place(records, first)
         what = "says the same as" if similarity is None else f"is {similarity:.0%} the same as"
-        among = f" of the {other.name.lower()} rows" if leak else ""
+        held = Part(table.parts[first]).name.lower()
+        among = f" of the {held} rows" if kind == "leak" else ""
         message = f"{what} {clean_line(where)}:{at}{among}{'; not used' if drop else ''}"
         if verdict == "fail" and not pinned:
             raise InputError(
@@ -143,7 +169,10 @@ def split(table: RowTable, seed: int, *, validation: float, test: float) -> None
     groups = _groups(table, numbers)
     assigned = assign(keys, groups, validation=validation, test=test, seed=seed)
     if validation > 0 and Part.VALIDATION not in assigned:
-        message = "one conversation or document only: none can be held out"
+        message = (
+            "all rows belong together, as copies or near duplicates of one another or as pieces "
+            "of one document or group: none can be held out"
+        )
         table.findings.add("warning", "no-validation", message)
     for number, part in zip(numbers.tolist(), assigned.tolist(), strict=True):
         table.parts[number] = part
@@ -151,10 +180,10 @@ def split(table: RowTable, seed: int, *, validation: float, test: float) -> None
 
 def _groups(table: RowTable, numbers: Any) -> Any:
     """For each of the rows `numbers` the group it belongs to: rows of a document, of a value of
-    group_by, and near duplicates never stand on two sides of a split."""
+    group_by, and rows of a company of near duplicates never stand on two sides of a split."""
     named = np.frombuffer(table.groups, dtype=np.uint64)[numbers]
     _, index = np.unique(named, return_inverse=True)
-    return together(np.where(named == 0, -1, index), table.near_first[numbers])
+    return together(np.where(named == 0, -1, index), table.company[numbers])
 
 
 def augment(

@@ -24,8 +24,9 @@ class RowTable:
 
     `parts` has a `Part` for each, `keys` 16 bytes for what it says, `groups` 8 bytes for the
     document or group it belongs to (zero: none), `pinned` a byte, 1 for a row of `data.keep_rows`,
-    `entries` the entry of `input_path` it came from. `near_first` is, once rows were compared, the
-    first row that each one nearly repeats (itself: none). The rest are sums over all rows.
+    `entries` the entry of `input_path` it came from. `company` is, once rows were compared, the
+    first of the near duplicates that each one belongs to (itself: none). The rest are sums over
+    all rows.
     """
 
     def __init__(self, writer: RecordWriter, findings: Findings) -> None:
@@ -35,7 +36,7 @@ class RowTable:
         self.groups = bytearray()
         self.pinned = bytearray()
         self.entries = array("h")
-        self.near_first: Any = None
+        self.company: Any = None
         self.done: Counter[str] = Counter()
         self.languages: Counter[str] = Counter()
         self.read_of: Counter[Part] = Counter()
