@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from qtui.config.models import DataConfig
 from qtui.errors import InputError, NotFoundError
+from qtui.stages.data.reading import sources as sources_module
 from qtui.stages.data.reading.sources import DOCUMENTS, Source, fingerprint_of, locate
 from qtui.stages.data.reading.suffixes import KINDS, by_name
 from qtui.stages.data.rows import Findings
@@ -260,6 +261,26 @@ def test_tables_of_other_splits_are_left_out(tmp_path: Path) -> None:
     sources, _ = found(tmp_path, split="test", input_type="dataset")
     assert names_in(tmp_path, sources) == ["data/test-00000-of-00001.parquet"]
     assert len(found(tmp_path / "data", split="dev")[0]) == 2
+
+
+def test_a_file_that_cannot_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    made(tmp_path, "a.log", "b.jsonl.log")
+    looked = sources_module.by_content
+    monkeypatch.setattr(
+        sources_module,
+        "by_content",
+        lambda path: (locked if path.name == "a.log" else looked)(path),
+    )
+    these, findings = found(tmp_path / "*.log")
+    assert names_in(tmp_path, these) == ["b.jsonl.log"]
+    assert [(f.level, f.kind, f.message) for f in findings.kept] == [
+        ("error", "unreadable-file", "cannot be read: Permission denied")
+    ]
+    with pytest.raises(InputError, match=r"a\.log cannot be read: Permission denied"):
+        found(tmp_path / "a.log")
 
 
 SPLITS: list[tuple[str, list[str], list[str]]] = [

@@ -189,7 +189,11 @@ def _file(name: str, path: Path, config: DataConfig, split: str) -> Source:
     if named is not None:
         return Source(_safe(name), named[0], path, split, compression=compression)
     remedy = advice(path.name)
-    kind = by_content(path) if remedy is None else None
+    try:
+        kind = by_content(path) if remedy is None else None
+    except OSError as error:
+        what = f"cannot be read: {error.strerror or error}"
+        raise InputError(f"{clean_line(name)} {what}") from error
     if kind is None:
         raise InputError(
             f"{clean_line(name)} is of a kind that is not read",
@@ -255,7 +259,12 @@ def _readable(
     for file in files:
         named = by_name(file.name)
         if named is None and asks_for_all and wanted == "auto" and advice(file.name) is None:
-            kind = by_content(file)
+            try:
+                kind = by_content(file)
+            except OSError as error:  # locked, or gone meanwhile
+                message = f"cannot be read: {error.strerror or error}"
+                findings.add("error", "unreadable-file", message, _safe(str(file)))
+                continue
             named = None if kind is None else (kind, "")
         if file.name in _REGISTRIES:
             findings.add("note", "skipped", "describes a data set, holds no rows", _safe(str(file)))
