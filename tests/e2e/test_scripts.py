@@ -220,7 +220,7 @@ def test_test_sh_runs_every_check_and_says_which_failed(machine: Machine) -> Non
         "setup --dev",
         "ruff: format --check .",
         "ruff: check .",
-        "python: -m pytest -m not train tests/runs -k lock",
+        "python: -m pytest -n 3 --dist loadfile -m not train tests/runs -k lock",
     ):
         assert line in ran.stdout.splitlines()
     verdicts = {line.split()[0]: line.split(" s  ")[1] for line in ran.stdout.splitlines()[-5:]}
@@ -229,8 +229,15 @@ def test_test_sh_runs_every_check_and_says_which_failed(machine: Machine) -> Non
         "lint": "FAILED (1)",
         "types": "ok",
         "imports": "FAILED (3)",
-        "tests": "ok",
+        "quick": "ok",
     }
+    whole = machine.run(clone / "scripts" / "test.sh")
+    assert "python: -m pytest -m train" in whole.stdout.splitlines()
+    (tools / "python").write_text("#!/bin/bash\nexit 5\n")  # what was asked for is not there
+    none = machine.run(clone / "scripts" / "test.sh")
+    assert none.stderr.strip() == "failed: format lint imports quick train"
+    some = machine.run(clone / "scripts" / "test.sh", "tests/runs")
+    assert some.stderr.strip() == "failed: format lint imports"
 
 
 # ---- a pod ---------------------------------------------------------------------------------------
