@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtui.errors import InputError
-from qtui.stages.data.reading.compressed import FindingSink
+from qtui.stages.data.reading.compressed import FindingSink, Place
 from qtui.stages.data.reading.sources import Source
 from qtui.stages.data.rows import Record
 from qtui.terminal import clean_line
@@ -16,8 +16,8 @@ from qtui.terminal import clean_line
 _BATCH = 1000
 
 
-def arrow_rows(source: Source, findings: FindingSink) -> Iterator[Record]:
-    """Yield the rows of one file; `line` is the row's number from 1.
+def arrow_rows(source: Source, findings: FindingSink, place: Place) -> Iterator[Record]:
+    """Yield the rows of one file; `line` is the row's number from 1, and `place` follows.
 
     A row with text that is no UTF-8 is a finding. Raises InputError where the file, or the rest of
     it, cannot be read.
@@ -27,7 +27,7 @@ def arrow_rows(source: Source, findings: FindingSink) -> Iterator[Record]:
     assert source.path is not None
     number = 0
     try:
-        with _batches(source.path) as batches:
+        with _batches(source.path, place) as batches:
             for batch in batches:
                 for value in _values(batch):
                     number += 1
@@ -61,7 +61,7 @@ def _values(batch: Any) -> Iterator[dict[str, Any] | None]:
 
 
 @contextmanager
-def _batches(path: Path) -> Iterator[Iterator[Any]]:
+def _batches(path: Path, place: Place) -> Iterator[Iterator[Any]]:
     import pyarrow
     import pyarrow.parquet
 
@@ -69,11 +69,26 @@ def _batches(path: Path) -> Iterator[Iterator[Any]]:
         begins = file.read(6)
     if begins[:4] == b"PAR1":
         with pyarrow.parquet.ParquetFile(path) as table:
-            yield table.iter_batches(batch_size=_BATCH)
+            rows = table.metadata.num_rows
+            yield _counted(table.iter_batches(batch_size=_BATCH), rows, place)
     elif begins == b"ARROW1":  # the random-access layout
         with pyarrow.memory_map(str(path)) as mapped:
-            whole = pyarrow.ipc.open_file(mapped)
-            yield (whole.get_batch(number) for number in range(whole.num_record_batches))
+            yield _numbered(pyarrow.ipc.open_file(mapped), place)
     else:  # a stream, which is what `datasets` writes
         with pyarrow.memory_map(str(path)) as mapped, pyarrow.ipc.open_stream(mapped) as reader:
+            place.tell = mapped.tell
             yield iter(reader)
+
+
+def _numbered(whole: Any, place: Place) -> Iterator[Any]:
+    for number in range(whole.num_record_batches):
+        place.share(number + 1, whole.num_record_batches)
+        yield whole.get_batch(number)
+
+
+def _counted(batches: Iterator[Any], rows: int, place: Place) -> Iterator[Any]:
+    done = 0
+    for batch in batches:
+        done += batch.num_rows
+        place.share(done, rows)
+        yield batch

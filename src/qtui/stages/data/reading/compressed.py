@@ -10,7 +10,8 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
@@ -43,6 +44,25 @@ class Nobody:
         """Forget it."""
 
 
+class Place:
+    """How far the reading of one file has come; a reader says how that is found out."""
+
+    def __init__(self, size: int = 0) -> None:
+        self.size = size
+        """Bytes of the file."""
+        self.tell: Callable[[], int] = lambda: 0
+        """Bytes of it that were read, packed as they are in the file."""
+
+    def follow(self, stream: io.BufferedReader) -> None:
+        """It is where the stream is."""
+        self.tell = partial(consumed, stream)
+
+    def share(self, number: int, total: int) -> None:
+        """It is behind so many of all rows."""
+        at = self.size * number // max(total, 1)
+        self.tell = lambda: at
+
+
 def opened(
     path: Path, compression: Compression, source: str, findings: FindingSink
 ) -> io.BufferedReader:
@@ -59,6 +79,12 @@ def opened(
 def is_damaged(stream: io.BufferedReader) -> bool:
     """Whether the stream ended early, so that its last line is only part of one."""
     return bool(getattr(stream.raw, "damaged", False))
+
+
+def consumed(stream: io.BufferedReader) -> int:
+    """Bytes of the file that the stream has read so far; whoever reads from it is not yet there."""
+    tell = getattr(stream.raw, "consumed", stream.raw.tell)
+    return int(tell())
 
 
 def skip_line(stream: io.BufferedReader) -> None:
@@ -83,6 +109,9 @@ class _Unpacked(io.RawIOBase):
         self._source = source
         self._findings = findings
         self._bytes = 0
+
+    def consumed(self) -> int:
+        return self._file.tell()
 
     def readable(self) -> bool:
         return True

@@ -12,18 +12,22 @@ from typing import Any
 
 from qtui.config.models import DataConfig
 from qtui.errors import InputError, NotFoundError, QtuiError
+from qtui.stages.data.reading.compressed import Place
 from qtui.stages.data.reading.sources import Source
 from qtui.stages.data.rows import Record
 from qtui.terminal import clean_line
 
 
-def read(source: Source, config: DataConfig) -> Iterator[Record]:
-    """Yield the rows of one split; `line` is the row's number from 1.
+def read(source: Source, config: DataConfig, place: Place | None = None) -> Iterator[Record]:
+    """Yield the rows of one split; `line` is the row's number from 1, and `place` follows.
 
     Raises NotFoundError (no such data set, split or configuration), InputError (gated, unreadable)
     or QtuiError (no network).
     """
-    for number, value in enumerate(_open(source, config), start=1):
+    place = place or Place()
+    rows = _open(source, config)
+    for number, value in enumerate(rows, start=1):
+        place.share(number, len(rows))
         yield Record(value, number)
 
 

@@ -20,7 +20,14 @@ from typing import Any
 import msgspec
 
 from qtui.errors import InputError
-from qtui.stages.data.reading.compressed import FindingSink, Nobody, is_damaged, skip_line, told
+from qtui.stages.data.reading.compressed import (
+    FindingSink,
+    Nobody,
+    Place,
+    is_damaged,
+    skip_line,
+    told,
+)
 from qtui.stages.data.reading.json_values import (
     SPACE,
     SURROGATE,
@@ -60,19 +67,26 @@ _NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)")
 _WRAPPER = re.compile(r"\s*\{\s*\"(?:%s)\"\s*:\s*\[\s*(?=[{\]])" % "|".join(WRAPPERS))  # noqa: UP031
 
 
-def items(source: Source, findings: FindingSink) -> Iterator[Record | Line]:
+def items(
+    source: Source, findings: FindingSink, place: Place | None = None
+) -> Iterator[Record | Line]:
     """Yield what one file holds: lines to be parsed, or the records of a JSON document.
 
-    A file that cannot be read, or is something else, is a finding.
+    `place` follows the reading. A file that cannot be read, or is something else, is a finding.
     """
     assert source.path is not None
     kind = source.kind if source.kind in ("json", "jsonl") else "auto"
-    found = _items(source.path, kind, source.compression, source.name, findings)
+    found = _items(source.path, kind, source.compression, source.name, findings, place or Place())
     return told(found, source.name, findings)
 
 
 def _items(
-    path: Path, kind: str, compression: Compression, source: str, findings: FindingSink
+    path: Path,
+    kind: str,
+    compression: Compression,
+    source: str,
+    findings: FindingSink,
+    place: Place,
 ) -> Iterator[Record | Line]:
     before = path.stat()
     if not compression:
@@ -82,6 +96,7 @@ def _items(
         first = _first_line(stream)
         lines = kind == "jsonl" or (kind != "json" and _is_lines(first, stream))
     with opened_as_utf8(path, compression, source, findings) as stream:
+        place.follow(stream)
         if not first:
             stream.read()  # only space; says where it is damaged
             if not is_damaged(stream):

@@ -14,6 +14,7 @@ from qtui.runs.dataset import Finding
 from qtui.stages.data.collected import Progress
 from qtui.stages.data.documents.documents import Documents
 from qtui.stages.data.reading import hub, json_records, tables
+from qtui.stages.data.reading.compressed import Place
 from qtui.stages.data.reading.sources import DOCUMENTS, Source
 from qtui.stages.data.refining.refine import Batch, FindingList
 from qtui.stages.data.refining.row_pool import BYTES_A_BATCH, ROWS_A_BATCH
@@ -24,7 +25,10 @@ LOST = frozenset(("broken-json", "invalid-utf8", "long-line", "ragged-row"))
 
 
 class Reading:
-    """The rows of `sources`, in order. `progress(what, done, total, unit)` counts bytes."""
+    """The rows of `sources`, in order. `progress(what, done, total, unit)` counts bytes.
+
+    Those are the files' own (packed, where they are), and only ever grow.
+    """
 
     def __init__(
         self,
@@ -39,8 +43,10 @@ class Reading:
         self._progress = progress
         self._found = FindingList()
         self._entries = {source.name: source.entry for source in sources}
-        self._total = sum(_size(source) for source in sources)
-        self._done = 0
+        self._sizes = [_size(source) for source in sources]
+        self._total = sum(self._sizes)
+        self._done = 0  # bytes of the sources that are read to their end
+        self._told = 0
 
     def entry_of(self, name: str) -> int:
         """Which entry of input_path a source came from."""
@@ -53,32 +59,38 @@ class Reading:
 
     def batches(self, room: Callable[[], int]) -> Iterator[Batch]:
         """Read until the end, or until there is no `room()` for more rows."""
-        for source in self._sources:
+        for source, size in zip(self._sources, self._sizes, strict=True):
             if room() <= 0:
                 return
+            place = Place(size)
             batch = Batch(source.name)
-            size = 0
-            for item in _items(source, self._config, self._documents, self._found):
+            held = 0
+            for item in _items(source, self._config, self._documents, self._found, place):
                 if isinstance(item, Record):
                     batch.records.append(
                         (item.value, item.line, item.page, item.chunk, item.headings)
                     )
-                    size += 256
+                    held += 256
                 else:
                     batch.lines.append(item)
-                    size += len(item[1])
-                if len(batch) >= min(ROWS_A_BATCH, room()) or size >= BYTES_A_BATCH:
+                    held += len(item[1])
+                if len(batch) >= min(ROWS_A_BATCH, room()) or held >= BYTES_A_BATCH:
                     yield self._complete(batch)
-                    self._progress("read", min(self._done + size, self._total), self._total,
-                                   "bytes")  # fmt: skip
-                    if batch.lines:
-                        self._done += size
-                    batch, size = Batch(source.name), 0
+                    self._tell(self._done + min(place.tell(), size))
+                    batch, held = Batch(source.name), 0
                     if room() <= 0:
                         return
             batch = self._complete(batch)
             if len(batch) or batch.lost:
                 yield batch
+            self._done += size
+            self._tell(self._done)
+
+    def _tell(self, done: int) -> None:
+        """Say how far it is, where it is further than before."""
+        if done > self._told:
+            self._told = done
+            self._progress("read", done, self._total, "bytes")
 
     def _complete(self, batch: Batch) -> Batch:
         """The batch with what was lost among its rows."""
@@ -90,19 +102,24 @@ class Reading:
 
 
 def _size(source: Source) -> int:
+    """Bytes of a file, or of the files of a saved data set; 0 where that is not known."""
+    if source.path is None:
+        return 0
     try:
-        return source.path.stat().st_size if source.path is not None else 0
+        if source.path.is_dir():
+            return sum(file.stat().st_size for file in source.path.rglob("*.arrow"))
+        return source.path.stat().st_size
     except OSError:
         return 0
 
 
 def _items(
-    source: Source, config: DataConfig, documents: Documents, found: FindingList
+    source: Source, config: DataConfig, documents: Documents, found: FindingList, place: Place
 ) -> Iterator[Record | tuple[int, bytes]]:
     if source.kind == "dataset":
-        return hub.read(source, config)
+        return hub.read(source, config, place)
     if source.kind in DOCUMENTS:
-        return documents.read(source, found)
+        return documents.read(source, found)  # a document is read as a whole
     if source.kind in ("csv", "tsv", "parquet"):
-        return tables.read(source, found)
-    return json_records.items(source, found)
+        return tables.read(source, found, place)
+    return json_records.items(source, found, place)

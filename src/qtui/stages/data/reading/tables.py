@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from qtui.errors import InputError
 from qtui.stages.data.reading.arrow_tables import arrow_rows
-from qtui.stages.data.reading.compressed import FindingSink, is_damaged, told
+from qtui.stages.data.reading.compressed import FindingSink, Place, is_damaged, told
 from qtui.stages.data.reading.sources import Source
 from qtui.stages.data.reading.table_lines import Lines
 from qtui.stages.data.reading.utf8 import opened_as_utf8
@@ -29,21 +29,23 @@ _NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?%?", re.IGNORECASE)
 _LONGEST_NAME = 100
 
 
-def read(source: Source, findings: FindingSink) -> Iterator[Record]:
+def read(source: Source, findings: FindingSink, place: Place | None = None) -> Iterator[Record]:
     """Yield the rows of one table; `line` is the line in the file, or the row's number, from 1.
+    `place` follows the reading.
 
     What cannot be read is a finding: `ragged-row`, `invalid-utf8` and `long-line` for one row,
     `unreadable-file` for the file.
     """
     rows = arrow_rows if source.kind == "parquet" else _text_rows
-    return told(rows(source, findings), source.name, findings)
+    return told(rows(source, findings, place or Place()), source.name, findings)
 
 
-def _text_rows(source: Source, findings: FindingSink) -> Iterator[Record]:
+def _text_rows(source: Source, findings: FindingSink, place: Place) -> Iterator[Record]:
     assert source.path is not None
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     before = source.path.stat()
     with opened_as_utf8(source.path, source.compression, source.name, findings) as stream:
+        place.follow(stream)
         lines = Lines(stream, source.name, findings)
         sample = lines.peek(_SAMPLED_LINES)
         if not any(line.strip() for line in sample):

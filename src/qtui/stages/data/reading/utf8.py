@@ -14,7 +14,7 @@ from typing import Any
 
 from qtui.errors import InputError
 from qtui.stages.data.reading import encodings
-from qtui.stages.data.reading.compressed import FindingSink, Nobody, is_damaged, opened
+from qtui.stages.data.reading.compressed import FindingSink, Nobody, consumed, is_damaged, opened
 from qtui.stages.data.reading.suffixes import Compression
 from qtui.terminal import clean_line
 
@@ -101,6 +101,9 @@ class _Recoded(io.RawIOBase):
     @property
     def damaged(self) -> bool:
         return is_damaged(self._stream)
+
+    def consumed(self) -> int:
+        return consumed(self._stream)
 
     def readable(self) -> bool:
         return True
