@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from qtui.config.models import DataConfig
 from qtui.errors import InputError, NotFoundError, StoppedError
 from qtui.stages.data.reading import json_records
+from qtui.stages.data.rows import Row
 from tests.stages.data.collecting import Loaded, load
 
 SFT = Path(__file__).parents[3].parent / "shared" / "data" / "sft"
@@ -408,6 +409,105 @@ def test_rows_of_the_validation_file_are_not_trained_on(tmp_path: Path) -> None:
     assert result.findings.counts == {"leak": 1}
     with pytest.raises(InputError, match="every training row"):
         loaded(train, validation_path=str(train))
+
+
+# ---- rows by their key --------------------------------------------------------------------------
+
+
+def key_of(text: str) -> str:
+    """What the Data screen shows for the row that `text` is."""
+    value = json.loads(text)
+    pair = (("user", value["instruction"]), ("assistant", value["output"]))
+    messages = tuple({"role": role, "content": content} for role, content in pair)
+    return Row(messages, "x", 1).key()[:8].hex()
+
+
+MAIL = row("whom do I write to?", "Write to jane.doe@acme-corp.com, please.")
+
+
+def test_a_row_that_is_to_go_fails_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", row("q1"), MAIL)
+    with pytest.raises(InputError, match="e-mail"):
+        loaded(path, on_pii="fail")
+    result = loaded(path, on_pii="fail", drop_rows=[key_of(MAIL)])
+    assert [r.messages[0]["content"] for r in result.train] == ["q1"]
+    assert result.findings.counts == {"drop-rows": 1}
+
+
+def test_keys_that_no_row_has_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", row("q1"), MAIL, row("q3"))
+    keys = {"drop_rows": [key_of(row("q1")), "0" * 16], "keep_rows": [key_of(MAIL), "1" * 16]}
+    result = loaded(path, on_pii="drop", **keys)
+    assert len(result.train) == 2
+    unmatched = [found for found in result.findings.kept if found.kind == "unmatched-key"]
+    assert [(found.level, found.message) for found in unmatched] == [
+        ("warning", f"data.drop_rows names what no row that was read has: {'0' * 16}"),
+        ("warning", f"data.keep_rows names what no row that was read has: {'1' * 16}"),
+    ]
+    many = loaded(path, drop_rows=[f"{number:016x}" for number in range(30)])
+    (found,) = [found for found in many.findings.kept if found.kind == "unmatched-key"]
+    assert found.message.endswith(f"{9:016x} and 20 more")
+
+
+def test_a_variation_that_is_to_go_is_not_made(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", *[row(f"q{n}", f"a{n}") for n in range(20)])
+    wanted = {"augment_share": 0.5, "augment_templates": ["{instruction}, please"]}
+    made = loaded(path, **wanted)
+    assert made.collected.augmented == 20
+    gone = key_of(row("q3, please", "a3"))
+    less = loaded(path, **wanted, drop_rows=[gone])
+    assert less.collected.augmented == 19
+    assert key_of(row("q3, please", "a3")) not in {r.key()[:8].hex() for r in less.train}
+    assert not less.findings.counts
+    assert less.collected.mixed == []
+    kept = loaded(path, **wanted, keep_rows=[gone])
+    assert not kept.findings.counts
+
+
+# ---- nothing is left ----------------------------------------------------------------------------
+
+TAKEN: dict[str, tuple[list[str], dict[str, Any], str]] = {
+    "language": (
+        [row(f"Wie geht es dir heute, Nummer {n}?", "Danke, mir geht es gut.") for n in range(3)],
+        {"languages": ["fr"], "on_language": "drop"},
+        "3 were left out by data.on_language",
+    ),
+    "personal data": (
+        [MAIL, row("mail?", "Mail me at joe@acme-corp.com."), row("ring?", "+49 30 901820")],
+        {"on_pii": "drop"},
+        "3 were left out by data.on_pii",
+    ),
+    "thumbs down": (
+        [json.dumps({"prompt": f"q{n}", "completion": "a", "label": False}) for n in range(3)],
+        {"preference_rows": "chosen"},
+        "3 were left out by data.preference_rows",
+    ),
+    "keys": (
+        [row("q1"), row("q2"), row("q3")],
+        {"drop_rows": [key_of(row(f"q{n}")) for n in (1, 2, 3)]},
+        "3 were left out by data.drop_rows",
+    ),
+    "cleaning": (
+        [row("q1", "\u200b\x01"), MAIL, "{"],
+        {"on_pii": "drop"},
+        "1 was left out by data.on_pii",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_took_the_rows_is_said(tmp_path: Path, name: str) -> None:
+    rows, settings, message = TAKEN[name]
+    path = write(tmp_path / "x.jsonl", *rows)
+    with pytest.raises(InputError) as refused:
+        loaded(path, **settings)
+    assert "none of the 3 rows of data.input_path can be used" in refused.value.message
+    assert message in refused.value.message
+    assert ("not valid JSON" in refused.value.message) == ("{" in rows)
+    with pytest.raises(InputError) as refused:
+        loaded(write(tmp_path / "t.jsonl", row("q4")), validation_path=str(path), **settings)
+    assert "none of the 3 rows of data.validation_path can be used" in refused.value.message
+    assert message in refused.value.message
 
 
 # ---- through the datasets library ---------------------------------------------------------------

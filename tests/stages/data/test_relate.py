@@ -186,3 +186,27 @@ def test_a_copy_that_is_kept_falls_away_with_its_first(tmp_path: Path) -> None:
     kept = loaded(tmp_path, rows, on_duplicate="keep")
     assert len(kept.train) == 6
     assert kept.findings.counts == {"duplicate": 1, "near-duplicate": 1}
+
+
+# ---- variations ---------------------------------------------------------------------------------
+
+
+def asked(number: int, text: str) -> dict[str, Any]:
+    return {"instruction": f"{text} {number}?", "output": f"{number} and {words(5, number)}"}
+
+
+def test_variations_that_cannot_be_made_are_said(tmp_path: Path) -> None:
+    german = [asked(n, "Wie heißt denn bitte die Nummer, von der wir reden,") for n in range(12)]
+    english = [asked(n, "What is the name of the number that we talk about,") for n in range(12)]
+    said = loaded(tmp_path, german, augment_share=0.3).collected.mixed
+    assert said == [
+        "augment_share: 0 of 5 wanted variations were made: 0 of 12 training rows can be varied "
+        "(conversations in English without tools)"
+    ]
+    own = {"augment_share": 0.8, "augment_templates": ["{instruction} Please."]}
+    said = loaded(tmp_path, [*english[:6], call("f", "x")], **own).collected.mixed
+    assert said == [
+        "augment_share: 6 of 28 wanted variations were made: 6 of 7 training rows can be varied "
+        "(conversations without tools), each in 1 wording"
+    ]
+    assert loaded(tmp_path, english, augment_share=0.3).collected.mixed == []

@@ -8,6 +8,7 @@ of such rows exceeds `data.max_bad_rows` is the whole refused, with the first of
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,17 +105,18 @@ def collect(
                 _read(reading, table, part, config, near, bands, stopped)
                 _refuse(table.bad_of[part], table.read_of[part], findings, config)
                 if these and not table.usable_of[part]:
-                    raise _nothing(part, findings)
+                    raise _nothing(part, table)
             writer.flush()
             relate.compare(table, config, near, folder, progress, stopped)
-        chosen = relate.choose(table, config, seed)
+        said = relate.choose(table, config, seed)
         relate.split(
             table,
             seed,
             validation=0.0 if sources.validation else config.validation_split,
             test=0.0 if sources.test else config.test_split,
         )
-        relate.augment(table, config, writer, folder, seed)
+        said += relate.augment(table, config, writer, folder, seed)
+        relate.name_unmatched(table, config)
         collected = Collected(
             rows_path=folder / ROWS,
             parts=table.parts,
@@ -125,7 +127,7 @@ def collect(
             languages=table.languages,
             near_duplicates=table.near_duplicates,
             augmented=table.augmented,
-            mixed=chosen,
+            mixed=said,
             sources=table.sources,
             conversations=table.conversations,
         )
@@ -198,20 +200,37 @@ def _refuse(bad: int, read: int, findings: Findings, config: DataConfig) -> None
     )
 
 
-def _nothing(part: Part, findings: Findings) -> InputError:
+_SETTINGS = {
+    "thumbs-down": "preference_rows",
+    "drop-rows": "drop_rows",
+    **{f"pii-{kind}": "on_pii" for kind in DataConfig().pii_kinds},
+}
+"""Settings that leave rows out, where their names are not those of the findings."""
+
+
+def _nothing(part: Part, table: RowTable) -> InputError:
+    """Why there is no row to go on with."""
+    path = f"data.{'input' if part is Part.TRAIN else part.name.lower()}_path"
+    remedy = f"Look at {path} and at the rows in it."
     if part is not Part.TRAIN:
-        name = part.name.lower()
-        return InputError(
-            f"data.{name}_path has no usable row",
-            remedy=f"Correct it, or remove it to hold out data.{name}_split of the rows.",
-        )
-    errors = findings.errors()
-    if not errors:
-        return InputError(
-            "there are no rows in data.input_path",
-            remedy="Look at data.input_path and at the rows in it.",
-        )
-    return InputError(
-        "no usable row was found:\n" + "\n".join(f"  {error}" for error in errors[:5]),
-        remedy="Look at data.input_path and at the rows in it.",
-    )
+        remedy = f"Correct it, or remove it to hold out data.{part.name.lower()}_split of the rows."
+    errors = [f"  {error}" for error in table.findings.errors()[:5]]
+    read = table.read_of[part]
+    if not read and not errors:
+        return InputError(f"there are no rows in {path}", remedy=remedy)
+    if not read:
+        return InputError("\n".join((f"no row of {path} can be read:", *errors)), remedy=remedy)
+    taken: Counter[str] = Counter()
+    for (of, kind), count in table.left_out_of.items():
+        if of is part:
+            setting = _SETTINGS.get(kind, f"on_{kind.replace('-', '_')}")
+            taken[f"data.{setting}" if setting in DataConfig.model_fields else kind] += count
+    lines = [
+        f"  {count} {'was' if count == 1 else 'were'} left out by {setting}"
+        for setting, count in taken.most_common()
+    ]
+    settings = [name for name, _ in taken.most_common() if name.startswith("data.")]
+    if settings:
+        remedy += f" Or change {' and '.join(settings)}."
+    head = f"none of the {read} rows of {path} can be used:"
+    return InputError("\n".join((head, *lines, *errors)), remedy=remedy)

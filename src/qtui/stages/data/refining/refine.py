@@ -67,6 +67,10 @@ class Refined(msgspec.Struct, array_like=True):
     conversations: bool = False
     """Whether a row that can be used is more than plain text."""
     failure: str = ""
+    left_out: dict[str, int] = {}
+    """How many rows cannot be used for which kind of finding, but for those that are errors."""
+    matched: list[str] = []
+    """The keys of `data.drop_rows` and `data.keep_rows` that rows have."""
 
 
 @dataclass
@@ -119,6 +123,8 @@ class Refiner:
             languages=dict(work.languages),
             conversations=work.conversations,
             failure=work.failure,
+            left_out=dict(work.left_out),
+            matched=work.matched,
         )
 
     def _records(self, batch: Batch, work: _Work) -> Iterator[tuple[Record, bytes | None]]:
@@ -145,6 +151,7 @@ class Refiner:
         except shapes.NotWanted as why:
             work.findings.add("note", why.kind, str(why), source, record.line)
             work.unusable(source, record.line, shown, str(why), Part.LEFT_OUT)
+            work.left_out[why.kind] += 1
             return
         except shapes.ShapeError as error:
             work.findings.add("error", error.kind, str(error), source, record.line)
@@ -154,22 +161,28 @@ class Refiner:
         name = key[:8].hex()
         cleaned = self._clean(row)
         checked = self._check(cleaned.row)
-        issues = [*checked.issues]
-        weight = weight_issue(record.value)
-        if weight is not None:
-            issues.append(weight)
         pinned = name in self._keep
         part, why_not = Part.TRAIN, ""
-        for issue in issues:
-            work.findings.add(issue.level, issue.kind, issue.message, source, record.line)
-            if issue.verdict == "drop" and not pinned and part is Part.TRAIN:
-                part, why_not = Part.DROPPED, f"{issue.kind}: {issue.message}"
-            elif issue.verdict == "fail" and not pinned and not work.failure:
-                work.failure = f"{clean_line(source)}:{record.line}: {issue.message}"
+        if pinned or name in self._drop:
+            work.matched.append(name)
         if name in self._drop:
+            # Nothing that is found in a row that is to go matters any more.
             part, why_not = Part.LEFT_OUT, "data.drop_rows says so"
             work.findings.add("note", "drop-rows", "left out, as data.drop_rows says", source,
                               record.line)  # fmt: skip
+            work.left_out["drop-rows"] += 1
+        else:
+            issues = [*checked.issues]
+            weight = weight_issue(record.value)
+            if weight is not None:
+                issues.append(weight)
+            for issue in issues:
+                work.findings.add(issue.level, issue.kind, issue.message, source, record.line)
+                if issue.verdict == "drop" and not pinned and part is Part.TRAIN:
+                    part, why_not = Part.DROPPED, f"{issue.kind}: {issue.message}"
+                    work.left_out[issue.kind] += 1
+                elif issue.verdict == "fail" and not pinned and not work.failure:
+                    work.failure = f"{clean_line(source)}:{record.line}: {issue.message}"
         done = (*cleaned.done, *checked.done)
         final = self._with_system(checked.row)
         stored = StoredRow(
@@ -236,6 +249,8 @@ class _Work:
     pinned: bytearray = field(default_factory=bytearray)
     done: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    matched: list[str] = field(default_factory=list)
     conversations: bool = False
     failure: str = ""
 

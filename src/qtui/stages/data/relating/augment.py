@@ -51,6 +51,12 @@ TEMPLATES = (
 """How an instruction is said differently where the run file has no templates of its own."""
 
 
+def wanted(share: float, train_rows: int) -> int:
+    """The most variations that are at most `share` of the training rows that result."""
+    exact = Fraction(share)
+    return int(exact * train_rows / (1 - exact))
+
+
 def drawn(keys: Bytes, *, share: float, train_rows: int, templates: int, seed: int) -> Times:
     """How many variations are to be made of each row that may be varied.
 
@@ -59,12 +65,11 @@ def drawn(keys: Bytes, *, share: float, train_rows: int, templates: int, seed: i
     training rows that result, and copies of a row are varied once.
     """
     times = np.zeros(len(keys), dtype=np.uint8)
-    exact = Fraction(share)
-    wanted = int(exact * train_rows / (1 - exact))
     content, first = np.unique(contents(keys), return_index=True)
-    if not wanted or not len(first):
+    number = wanted(share, train_rows)
+    if not number or not len(first):
         return times
-    each, more = divmod(wanted, len(first))
+    each, more = divmod(number, len(first))
     if each >= templates:
         each, more = templates, 0
     times[first] = each

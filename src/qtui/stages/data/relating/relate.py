@@ -188,16 +188,18 @@ def _groups(table: RowTable, numbers: Any) -> Any:
 
 def augment(
     table: RowTable, config: DataConfig, writer: RecordWriter, folder: Path, seed: int
-) -> None:
-    """Add variations of training rows behind all others."""
+) -> list[str]:
+    """Add variations of training rows behind all others; says so if they are fewer than wanted."""
     share = config.augment_share
     if share == 0:
-        return
+        return []
     own = config.augment_templates
+    drop, keep = frozenset(config.drop_rows), frozenset(config.keep_rows)
     records = Records(folder / ROWS)
     try:
         trained = [number for number, part in enumerate(table.parts) if part == Part.TRAIN]
         varied = np.array([n for n in trained if _may_vary(decoded(records[n]), bool(own))], int)
+        wanted = augmenting.wanted(share, len(trained))
         keys = np.frombuffer(bytes(table.keys), dtype=np.uint8).reshape(-1, 16)
         times = augmenting.drawn(
             keys[varied],
@@ -218,10 +220,15 @@ def augment(
             known=keys,
         )
         for number, row, done in made:
+            name = row.key()[:8].hex()
+            if name in drop:
+                table.matched.add(name)
+                wanted -= 1
+                continue
             original = decoded(records[number])
             stored = msgspec.structs.replace(
                 original,
-                key=row.key()[:8].hex(),
+                key=name,
                 messages=list(row.messages),
                 done=[*original.done, done],
                 derived=number,
@@ -229,10 +236,33 @@ def augment(
             writer.add(encoded(stored))
             table.parts.append(Part.TRAIN)
             table.keys += row.key()
+            table.pinned.append(name in keep)
+            if table.pinned[-1]:
+                table.matched.add(name)
             table.augmented += 1
     finally:
         records.close()
+    if table.augmented >= wanted:
+        return []
+    what = "conversations without tools" if own else "conversations in English without tools"
+    each = len(own or augmenting.TEMPLATES)
+    ways = f", each in {each} wording{'s' if each > 1 else ''}" if len(varied) else ""
+    return [
+        f"augment_share: {table.augmented} of {wanted} wanted variations were made: "
+        f"{len(varied)} of {len(trained)} training rows can be varied ({what}){ways}"
+    ]
 
 
 def _may_vary(stored: StoredRow, own_templates: bool) -> bool:
     return augmenting.may_vary(row_from(stored), stored.language, own_templates=own_templates)
+
+
+def name_unmatched(table: RowTable, config: DataConfig) -> None:
+    """Say which keys of `drop_rows` and `keep_rows` are those of no row, and of no variation."""
+    for setting, keys in (("drop_rows", config.drop_rows), ("keep_rows", config.keep_rows)):
+        missing = [key for key in dict.fromkeys(keys) if key not in table.matched]
+        if missing:
+            more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+            message = f"data.{setting} names what no row that was read has: "
+            message += ", ".join(missing[:10]) + more
+            table.findings.add("warning", "unmatched-key", message)

@@ -25,8 +25,8 @@ class RowTable:
     `parts` has a `Part` for each, `keys` 16 bytes for what it says, `groups` 8 bytes for the
     document or group it belongs to (zero: none), `pinned` a byte, 1 for a row of `data.keep_rows`,
     `entries` the entry of `input_path` it came from. `company` is, once rows were compared, the
-    first of the near duplicates that each one belongs to (itself: none). The rest are sums over
-    all rows.
+    first of the near duplicates that each one belongs to (itself: none). `matched` are the keys of
+    `data.drop_rows` and `data.keep_rows` that rows have. The rest are sums over all rows.
     """
 
     def __init__(self, writer: RecordWriter, findings: Findings) -> None:
@@ -42,6 +42,8 @@ class RowTable:
         self.read_of: Counter[Part] = Counter()
         self.bad_of: Counter[Part] = Counter()
         self.usable_of: Counter[Part] = Counter()
+        self.left_out_of: Counter[tuple[Part, str]] = Counter()
+        self.matched: set[str] = set()
         self.sources: list[tuple[str, int]] = []
         self.conversations = False
         self.near_duplicates = 0
@@ -80,6 +82,8 @@ class RowTable:
         self.read_of[part] += count
         self.bad_of[part] += parts.count(Part.UNUSABLE)
         self.usable_of[part] += parts.count(part)
+        self.left_out_of.update({(part, kind): n for kind, n in refined.left_out.items()})
+        self.matched.update(refined.matched)
         if refined.failure:
             raise InputError(
                 f"the data hold what they must not: {refined.failure}",
