@@ -13,7 +13,7 @@ import pytest
 
 from qtui.config.models import DataConfig
 from qtui.stages.data.documents.documents import Documents
-from qtui.stages.data.reading.read import Reading
+from qtui.stages.data.reading.read import Reading, size_of
 from qtui.stages.data.reading.sources import Source, locate
 from qtui.stages.data.rows import Findings
 
@@ -118,6 +118,21 @@ def test_progress_over_several_sources_is_one(tmp_path: Path) -> None:
     assert told[-1] == total == sum(sizes)
     # Each source counts as a whole once it is read, whatever kind it is.
     assert {sum(sizes[:count]) for count in range(1, len(sizes) + 1)} <= set(told)
+
+
+def test_progress_goes_on_where_other_sources_ended(tmp_path: Path) -> None:
+    config, told = DataConfig(), list[tuple[Any, ...]]()
+    both = [located(written(tmp_path, name)) for name in ("x.jsonl", "y.csv")]
+    sizes = [sum(map(size_of, sources)) for sources in both]
+    for number, sources in enumerate(both):
+        with Documents(sources, config, processes=1) as documents:
+            reading = Reading(sources, config, documents, lambda *args: told.append(args),
+                              before=sum(sizes[:number]), total=sum(sizes))  # fmt: skip
+            list(reading.batches(lambda: 10**9))
+    steps = [done for _, done, _, _ in told]
+    assert steps == sorted(set(steps))
+    assert sizes[0] in steps
+    assert {total for _, _, total, _ in told} == {sum(sizes)} == {steps[-1]}
 
 
 def test_progress_stays_within_what_was_there_at_the_beginning(tmp_path: Path) -> None:

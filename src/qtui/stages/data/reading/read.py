@@ -27,7 +27,8 @@ LOST = frozenset(("broken-json", "invalid-utf8", "long-line", "ragged-row"))
 class Reading:
     """The rows of `sources`, in order. `progress(what, done, total, unit)` counts bytes.
 
-    Those are the files' own (packed, where they are), and only ever grow.
+    Those are the files' own (packed, where they are), and only ever grow. Where more is read than
+    `sources`, `before` are the bytes of what was read already and `total` those of everything.
     """
 
     def __init__(
@@ -36,6 +37,9 @@ class Reading:
         config: DataConfig,
         documents: Documents,
         progress: Progress,
+        *,
+        before: int = 0,
+        total: int = 0,
     ) -> None:
         self._sources = sources
         self._config = config
@@ -43,10 +47,10 @@ class Reading:
         self._progress = progress
         self._found = FindingList()
         self._entries = {source.name: source.entry for source in sources}
-        self._sizes = [_size(source) for source in sources]
-        self._total = sum(self._sizes)
-        self._done = 0  # bytes of the sources that are read to their end
-        self._told = 0
+        self._sizes = [size_of(source) for source in sources]
+        self._total = max(total, before + sum(self._sizes))
+        self._done = before  # and bytes of the sources that are read to their end
+        self._told = before
 
     def entry_of(self, name: str) -> int:
         """Which entry of input_path a source came from."""
@@ -101,7 +105,7 @@ class Reading:
         return batch
 
 
-def _size(source: Source) -> int:
+def size_of(source: Source) -> int:
     """Bytes of a file, or of the files of a saved data set; 0 where that is not known."""
     if source.path is None:
         return 0
