@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from qtui.config.models import DataConfig
-from qtui.errors import InputError
+from qtui.errors import ImpossibleError, InputError
+from qtui.stages.data.documents import documents
 from qtui.stages.data.documents.document_blocks import (
     Block,
     Extracted,
@@ -563,3 +564,14 @@ def test_halves_of_a_surrogate_pair_come_together() -> None:
     assert tidy("\ud83d\ude42 \ud83d x  \r\n") == "\U0001f642 \ufffd x"
     assert listed([1, 2, 3, 5, 9, 10]) == "1–3, 5, 9–10"
     assert re.search("others$", listed([*range(1, 40, 2)]))
+
+
+def test_a_package_that_is_missing_is_named_with_the_way_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "find_spec", lambda name: None if name == "mammoth" else name)
+    source = Source(str(tmp_path / "x.txt"), "txt", tmp_path / "x.txt")
+    with pytest.raises(ImpossibleError, match="mammoth not installed") as refused:
+        documents.Documents([source], DataConfig(), processes=1)
+    assert "documents" in refused.value.remedy
+    documents.Documents([], DataConfig(), processes=1)

@@ -14,6 +14,7 @@ import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import get_args
@@ -21,7 +22,7 @@ from typing import get_args
 import msgspec
 
 from qtui.config.models import DataConfig
-from qtui.errors import InputError, QtuiError
+from qtui.errors import ImpossibleError, InputError, QtuiError
 from qtui.stages.data.child import Child
 from qtui.stages.data.documents.chunks import Piece
 from qtui.stages.data.documents.document_blocks import Note
@@ -43,6 +44,19 @@ _AHEAD = 2  # documents for each process: one that is read, one that waits to be
 _START_SECONDS = 120.0
 
 
+_PACKAGES = ("bs4", "docx2txt", "langchain_community", "langchain_text_splitters", "lxml",
+             "mammoth", "pypdf")  # fmt: skip
+
+
+def _require_packages() -> None:
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ImpossibleError(
+            f"documents cannot be read here: {', '.join(missing)} not installed",
+            remedy="pip install '.[train,documents]' in the checkout, or bash scripts/setup.sh",
+        )
+
+
 class Documents:
     """The documents among `sources`, read by `processes` processes; a context manager.
 
@@ -62,6 +76,8 @@ class Documents:
         self._sources = [
             source for source in sources if source.kind in FORMATS and source.path is not None
         ]
+        if self._sources:
+            _require_packages()
         if self._sources and config.splitter == "token" and tokenizer_file is None:
             raise InputError(
                 "data.splitter: token needs the model's tokenizer.json, and there is none",
