@@ -325,6 +325,79 @@ def test_the_first_rows_only_and_a_system_prompt(tmp_path: Path) -> None:
     assert own.train[0].messages[0]["content"] == "be brief"
 
 
+def test_copies_do_not_count_as_rows_that_are_wanted(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", *[row("q0")] * 5, *[row(f"q{i}") for i in range(20)])
+
+    def asked(**settings: Any) -> list[str]:
+        result = loaded(path, max_samples=6, **settings)
+        return [r.messages[0]["content"] for r in result.train]
+
+    assert asked(on_duplicate="drop") == [f"q{i}" for i in range(6)]
+    assert asked() == ["q0"] * 6
+    held = write(tmp_path / "v.jsonl", row("q0"), row("q3"))
+    rest = ["q1", "q2", "q4", "q5", "q6", "q7"]
+    assert asked(on_duplicate="drop", validation_path=str(held)) == rest
+    assert asked(validation_path=str(held)) == rest
+    # What is held out is what a copy repeats first of all.
+    assert asked(validation_path=str(held), on_leakage="keep") == ["q0"] * 6
+
+
+def test_fewer_rows_than_wanted_are_said(tmp_path: Path) -> None:
+    long = " ".join(f"word{n}" for n in range(60))
+    near = [row(long, f"answer {n}") for n in range(4)]
+    path = write(tmp_path / "x.jsonl", *near, *[row(f"q{i}") for i in range(9)])
+    result = loaded(path, max_samples=6, on_near_duplicate="drop")
+    assert len(result.train) == 3
+    assert result.collected.mixed == [
+        "max_samples: 3 of 6 rows are used; the others of the first 6 repeat another row"
+    ]
+    assert loaded(path, max_samples=60).collected.mixed == []
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> list[str]:
+    """Three files of 30 rows each."""
+    return [
+        str(write(tmp_path / f"{name}.jsonl", *[row(f"{name} {i}") for i in range(30)]))
+        for name in "abc"
+    ]
+
+
+def shares(result: Loaded) -> list[int]:
+    said = [r.messages[0]["content"][0] for r in result.train]
+    return [said.count(name) for name in "abc"]
+
+
+def test_a_mixture_of_so_many_rows(entries: list[str]) -> None:
+    mixed = loaded(entries, max_samples=12, weights=[1, 2, 3])
+    assert shares(mixed) == [2, 4, 6]
+    assert mixed.read == 36
+    assert mixed.collected.mixed == [
+        "weights: 12 of 36 rows are used; of each entry 2 of 12 (16.7%), 4 of 12 (33.3%), "
+        "6 of 12 (50.0%)",
+        "max_samples: 12 of 36 rows are used, of the first 12 of each entry",
+    ]
+    assert shares(loaded(entries, max_samples=45, max_rows_per_source=20)) == [20, 20, 5]
+    assert shares(loaded(entries, max_samples=2, weights=[1, 1, 1])) in (
+        [1, 1, 0],
+        [1, 0, 1],
+        [0, 1, 1],
+    )
+
+
+def test_entries_that_give_no_row_are_said(entries: list[str]) -> None:
+    first = loaded(entries, max_samples=12)
+    assert shares(first) == [12, 0, 0]
+    assert first.collected.mixed == [
+        "max_samples: the first 12 rows are used, and none of entries 2 and 3 of input_path"
+    ]
+    twice = loaded([entries[0], entries[0], entries[1]], weights=[1, 1, 1])
+    assert shares(twice) == [30, 30, 0]
+    assert twice.collected.mixed == [
+        "weights: entry 2 has no rows to mix (a file that is named twice is read once)"
+    ]
+
+
 def test_a_forced_shape_is_the_only_one_tried(tmp_path: Path) -> None:
     both = {
         "instruction": "q",

@@ -47,15 +47,18 @@ def test_nothing_is_invented_and_every_limit_holds(
     assert sum(found.usable) == usable.sum()
     if limit is not None:
         assert found.rows.sum() <= limit
-        first = np.flatnonzero(usable)[:limit]
-        assert set(np.flatnonzero(found.rows)) <= set(first)
+        for pool in range(4) if weights or cap is not None else [None]:
+            there = [n for n, row in enumerate(rows) if row[2] and pool in (None, row[0])]
+            taken = [n for n in there if found.rows[n]]
+            assert set(taken) <= set(there[:limit])
     if cap is not None:
         assert max(found.taken, default=0) <= cap
     if not weights and cap is None and limit is None:
         assert (found.rows == usable).all()
         assert found.sentences == ()
     else:
-        assert bool(found.sentences) == (int(found.rows.sum()) < int(usable.sum()))
+        said = [text for text in found.sentences if "no rows to mix" not in text]
+        assert bool(said) == (int(found.rows.sum()) < int(usable.sum()))
     if usable.any():
         assert found.rows.any()
 
@@ -73,6 +76,21 @@ def test_proportions_hold_within_a_row_and_the_mixture_is_the_largest(
     for weight, _, taken in there:
         assert abs(taken - weight * scale) <= 1
     assert any(taken == usable for _, usable, taken in there)
+
+
+@settings(deadline=None)
+@given(ROWS, WEIGHTS, st.integers(1, 60))
+def test_a_mixture_of_so_many_rows_is_that_many_where_there_are_enough(
+    rows: Rows, weights: list[float], limit: int
+) -> None:
+    whole, found = mixed(rows, weights=weights), mixed(rows, weights=weights, limit=limit)
+    some = [(w, t) for w, u, t in zip(weights, found.usable, found.taken, strict=True) if u]
+    if sum(whole.taken) <= limit or not some:
+        return
+    assert limit - len(some) <= sum(found.taken) <= limit
+    if sum(found.taken) == limit:
+        scale = limit / sum(weight for weight, _ in some)
+        assert all(abs(taken - weight * scale) <= len(some) for weight, taken in some)
 
 
 @settings(deadline=None)
@@ -100,9 +118,19 @@ def test_what_was_done_is_said() -> None:
     rows: Rows = [(int(said >= 300), said, True) for said in range(400)]
     found = mixed(rows, weights=[1.0, 1.0], cap=200, limit=350)
     assert found.usable == (300, 100)
-    assert found.taken == (50, 50)
+    assert found.taken == (100, 100)
     assert found.sentences == (
-        "max_samples: the first 350 of 400 rows are used",
         "max_rows_per_source: 200 of 300 rows of entry 1 are used",
-        "weights: 100 of 250 rows are used; of each entry 50 of 200 (50.0%), 50 of 50 (50.0%)",
+        "weights: 200 of 300 rows are used; of each entry 100 of 200 (50.0%), 100 of 100 (50.0%)",
+    )
+    less = mixed(rows, weights=[2.0, 1.0], limit=20)
+    assert less.taken == (13, 7)
+    assert less.sentences == (
+        "weights: 20 of 40 rows are used; of each entry 13 of 20 (65.0%), 7 of 20 (35.0%)",
+        "max_samples: 20 of 400 rows are used, of the first 20 of each entry",
+    )
+    first = mixed(rows, limit=350)
+    assert first.sentences == ("max_samples: the first 350 of 400 rows are used",)
+    assert mixed(rows, weights=[1.0, 1.0, 1.0]).sentences[0] == (
+        "weights: entry 3 has no rows to mix (a file that is named twice is read once)"
     )

@@ -28,11 +28,9 @@ from qtui.stages.data.refining import row_pool
 from qtui.stages.data.relating import duplicates, relate
 from qtui.stages.data.relating.row_table import RowTable
 from qtui.stages.data.relating.sketches import Bands
+from qtui.stages.data.relating.wanted import Wanted
 from qtui.stages.data.rows import Findings
 from qtui.stages.data.store import RecordWriter
-
-_FEW = 20_000
-"""Rows up to which `data.max_samples` is exact in what is read, and not only in what is used."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +99,17 @@ def collect(
         ):
             table = RowTable(writer, findings)
             for part, these in reads:
-                reading = Reading(these, config, documents, progress)
-                _read(reading, table, part, config, near, bands, stopped)
+                wanted = Wanted(config, table, part)
+                for alike in wanted.together(these):
+                    reading = Reading(alike, config, documents, progress)
+                    _read(reading, table, part, config, near, bands, wanted, stopped)
                 _refuse(table.bad_of[part], table.read_of[part], findings, config)
                 if these and not table.usable_of[part]:
                     raise _nothing(part, table)
             writer.flush()
             relate.compare(table, config, near, folder, progress, stopped)
-        said = relate.choose(table, config, seed)
+        said = wanted.said()
+        said += relate.choose(table, config, seed)
         relate.split(
             table,
             seed,
@@ -155,22 +156,19 @@ def _read(
     config: DataConfig,
     near: duplicates.NearDuplicates,
     bands: Bands,
+    wanted: Wanted,
     stopped: Callable[[], bool],
 ) -> None:
-    """Read and refine the rows of one part."""
-    limit = config.max_samples if part is Part.TRAIN else None
-    processes = row_pool.processes(config)
-    if limit is not None and limit <= _FEW:
-        processes = 1  # one batch after another: none is read that is not wanted
-
-    def room() -> int:
-        return row_pool.ROWS_A_BATCH if limit is None else limit - table.usable_of[part]
-
-    for batch, refined in row_pool.refined(reading.batches(room), config, bands, processes):
+    """Read and refine rows of one part, as many as are wanted."""
+    # One batch after another where none may be read that is not wanted.
+    processes = 1 if wanted.exact else row_pool.processes(config)
+    wanted.begin()
+    for batch, refined in row_pool.refined(reading.batches(wanted.room), config, bands, processes):
         if stopped():
             raise StoppedError("stopped while the data were read")
         near.add(refined.sketches)
         table.take(batch, refined, part, reading.entry_of(batch.source))
+        wanted.count()
     for finding in reading.left():
         table.findings.take(finding)
 

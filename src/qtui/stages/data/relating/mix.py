@@ -1,9 +1,11 @@
 """Which of the usable rows are taken, where the run file wants fewer than there are.
 
-In this order: the first `max_samples` rows, at most `max_rows_per_source` of each entry of
-`data.input_path`, and the proportions of `weights`. No row is taken twice: the largest mixture is
-made that holds the proportions to within a row. Rows that are left out at random are chosen by seed
-and content (`ranks.py`), so neither the order of the rows nor that of the entries matters.
+In this order: at most `max_rows_per_source` of each entry of `data.input_path`, the proportions of
+`weights`, and `max_samples` rows in all: the first ones, or with weights a mixture of so many. Of
+each entry only its first `max_samples` rows take part then, so that no more need be read. No row is
+taken twice: the largest mixture is made that holds the proportions to within a row. Rows that are
+left out at random are chosen by seed and content (`ranks.py`), so neither the order of the rows nor
+that of the entries matters.
 """
 
 from __future__ import annotations
@@ -48,17 +50,20 @@ def choose(
     """Choose among the `usable` rows.
 
     `entry` is the number of each row's entry of `data.input_path` from 0, `keys` are n × 16 bytes.
-    `limit` takes the first so many rows as they stand; `cap` and `weights` (one for each entry, all
-    above 0; empty: no proportions) choose at random. An entry without a usable row is left out of
-    the proportions.
+    `cap` and `weights` (one for each entry, all above 0; empty: no proportions) choose at random
+    and come before `limit`, see above. An entry without a usable row is left out of the
+    proportions.
     """
     count = max(len(weights), int(entry.max(initial=-1)) + 1)
     there = _counts(entry, usable, count)
     rows = usable.copy()
     sentences: list[str] = []
-    if limit is not None and int(rows.sum()) > limit:
-        rows[np.flatnonzero(rows)[limit:]] = False
-        sentences.append(f"max_samples: the first {limit} of {int(usable.sum())} rows are used")
+    mixing = is_mixed(count, weights, cap)
+    if limit is not None:
+        for pool in [rows & (entry == number) for number in range(count)] if mixing else [usable]:
+            rows[np.flatnonzero(pool)[limit:]] = False
+        if not mixing and not (rows == usable).all():
+            sentences.append(f"max_samples: the first {limit} of {int(usable.sum())} rows are used")
     wanted = left = _counts(entry, rows, count)
     if cap is not None:
         wanted = np.minimum(wanted, cap)
@@ -67,11 +72,19 @@ def choose(
             for number in np.flatnonzero(wanted < left).tolist()
         ]
     if len(weights):
-        mixed = _proportioned(wanted, np.asarray(weights, dtype=np.float64))
+        mixed = _proportioned(wanted, np.asarray(weights, dtype=np.float64), limit)
         sentences += _about_weights(wanted, mixed)
         wanted = mixed
     if (wanted < left).any():
         _leave_out(rows, entry, keys, wanted, left, seed)
+    if limit is not None and mixing:
+        rows[np.flatnonzero(rows)[limit:]] = False
+        wanted = _counts(entry, rows, count)
+        used, whole = int(wanted.sum()), int(there.sum())
+        if used == limit < whole or (left < there).any():
+            sentences.append(
+                f"max_samples: {used} of {whole} rows are used, of the first {limit} of each entry"
+            )
     return Mixture(
         rows=rows,
         usable=tuple(there.tolist()),
@@ -80,32 +93,53 @@ def choose(
     )
 
 
+def is_mixed(entries: int, weights: Sequence[float], cap: int | None) -> bool:
+    """Whether rows of each entry are wanted, and not the first rows of all of them."""
+    return entries > 1 and (len(weights) > 0 or cap is not None)
+
+
 def _counts(entry: Entries, rows: Flags, count: int) -> npt.NDArray[np.int64]:
     return np.bincount(entry[rows], minlength=count)
 
 
 def _proportioned(
-    there: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]
+    there: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], limit: int | None
 ) -> npt.NDArray[np.int64]:
-    """The most rows of each entry that stand in proportion; the scarcest entry is used whole."""
+    """The most rows of each entry that stand in proportion; the scarcest entry is used whole.
+
+    There are at most `limit` in all; what rounding leaves of them goes to the largest remainders.
+    """
     some = there > 0
     if not some.any():
         return there
+    shares = np.where(some, weights, 0.0)
     scale = (there[some] / weights[some]).min()
-    wanted = np.rint(weights * scale).astype(np.int64)
-    mixed: npt.NDArray[np.int64] = np.minimum(np.maximum(wanted, 1), there)
+    mixed: npt.NDArray[np.int64] = np.rint(shares * scale).astype(np.int64)
+    mixed = np.minimum(np.maximum(mixed, some), there)
+    if limit is None or int(mixed.sum()) <= limit:
+        return mixed
+    exact = shares * (limit / shares.sum())
+    mixed = np.minimum(np.floor(exact).astype(np.int64), there)
+    order = np.argsort(mixed - exact, kind="stable")
+    order = order[mixed[order] < there[order]]
+    mixed[order[: limit - int(mixed.sum())]] += 1
     return mixed
 
 
 def _about_weights(there: npt.NDArray[np.int64], mixed: npt.NDArray[np.int64]) -> list[str]:
+    sentences = [
+        f"weights: entry {number + 1} has no rows to mix (a file that is named twice is read once)"
+        for number in np.flatnonzero(there == 0).tolist()
+    ]
     total = int(mixed.sum())
-    if total == int(there.sum()):
-        return []
-    shares = ", ".join(
-        f"{took} of {had} ({took / total:.1%})"
-        for took, had in zip(mixed.tolist(), there.tolist(), strict=True)
-    )
-    return [f"weights: {total} of {int(there.sum())} rows are used; of each entry {shares}"]
+    if total < int(there.sum()):
+        shares = ", ".join(
+            f"{took} of {had} ({took / total:.1%})"
+            for took, had in zip(mixed.tolist(), there.tolist(), strict=True)
+        )
+        whole = int(there.sum())
+        sentences.append(f"weights: {total} of {whole} rows are used; of each entry {shares}")
+    return sentences
 
 
 def _leave_out(
