@@ -26,8 +26,9 @@ def read(source: Source, config: DataConfig, place: Place | None = None) -> Iter
     """
     place = place or Place()
     rows = _open(source, config)
+    total = len(rows)
     for number, value in enumerate(rows, start=1):
-        place.share(number, len(rows))
+        place.share(number, total)
         yield Record(value, number)
 
 
