@@ -69,7 +69,8 @@ def test_a_folder_of_real_documents_and_rows_is_trained_on_in_one_go(
         shutil.copytree(SHARED / "docs" / kind, data / kind)
     shutil.copy(SHARED / "sft" / "tinker" / "conversations.jsonl", data)
     run_file(tmp_path, micro_model, input_path="data", output_path="clean")
-    prepared = qtui(tmp_path, "prepare-data", "run.yaml", "--json", QTUI_PDF_PASSWORD="foo")
+    both = "foo\nopenpassword"
+    prepared = qtui(tmp_path, "prepare-data", "run.yaml", "--json", QTUI_PDF_PASSWORD=both)
     assert prepared.returncode == 0, prepared.stderr
     document = json.loads(prepared.stdout)
     report = document["report"]
@@ -78,8 +79,7 @@ def test_a_folder_of_real_documents_and_rows_is_trained_on_in_one_go(
     assert report["rows_bad"] == 0
     found = {(f["kind"], Path(f["source"]).name) for f in report["findings"]}
     assert ("no-text", "scanned_image_only_medical_report.pdf") in found
-    assert ("encrypted", "encrypted_libreoffice_openpassword.pdf") in found
-    assert not any("aes256" in name for kind, name in found if kind == "encrypted")
+    assert not any(kind == "encrypted" for kind, _ in found)
     with Dataset(Path(document["path"])) as stored:
         rows = [stored.row(number) for number in range(len(stored))]
         parts = [stored.part(number) for number in range(len(stored))]
@@ -97,7 +97,7 @@ def test_a_folder_of_real_documents_and_rows_is_trained_on_in_one_go(
     copies = [json.loads(line) for line in (tmp_path / "clean" / "train.jsonl").open()]
     assert len(copies) == report["train_rows"]
     assert {"text", "source", "line"} <= copies[0].keys() | {"text"}
-    trained = qtui(tmp_path, "train", "run.yaml", "--json", QTUI_PDF_PASSWORD="foo")
+    trained = qtui(tmp_path, "train", "run.yaml", "--json")
     assert trained.returncode == 0, trained.stderr
     lines = [json.loads(line) for line in trained.stdout.splitlines()]
     said = [line["message"] for line in lines if line["type"] == "log"]

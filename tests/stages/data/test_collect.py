@@ -583,6 +583,13 @@ def test_what_took_the_rows_is_said(tmp_path: Path, name: str) -> None:
     assert message in refused.value.message
 
 
+def test_files_that_are_held_out_need_no_group(tmp_path: Path) -> None:
+    train = write(tmp_path / "t.jsonl", *[row(f"q{i}", team=f"t{i % 3}") for i in range(12)])
+    held = write(tmp_path / "v.jsonl", row("other"), row("another"))
+    result = loaded(train, validation_path=str(held), split_by="group", group_by="team")
+    assert (len(result.train), len(result.validation), result.bad) == (12, 2, 0)
+
+
 # ---- through the datasets library ---------------------------------------------------------------
 
 

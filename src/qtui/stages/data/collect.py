@@ -22,7 +22,7 @@ from qtui.stages.data.collected import Collected, Progress
 from qtui.stages.data.documents.document_cache import DocumentCache
 from qtui.stages.data.documents.documents import Documents
 from qtui.stages.data.encoding.render import NO_MASK
-from qtui.stages.data.reading.read import Reading
+from qtui.stages.data.reading.read import Reading, size_of
 from qtui.stages.data.reading.sources import Source, locate
 from qtui.stages.data.refining import row_pool
 from qtui.stages.data.relating import duplicates, relate
@@ -98,11 +98,16 @@ def collect(
             duplicates.NearDuplicates(folder, bands, config.near_duplicate_threshold) as near,
         ):
             table = RowTable(writer, findings)
+            total, before = sum(map(size_of, sources.all())), 0
             for part, these in reads:
-                wanted = Wanted(config, table, part)
+                # Files that are held out are not split: their rows need no group.
+                no_group = {"group_by": None, "split_by": "auto"}
+                own = config if part is Part.TRAIN else config.model_copy(update=no_group)
+                wanted = Wanted(own, table, part)
                 for alike in wanted.together(these):
-                    reading = Reading(alike, config, documents, progress)
-                    _read(reading, table, part, config, near, bands, wanted, stopped)
+                    reading = Reading(alike, own, documents, progress, before=before, total=total)
+                    _read(reading, table, part, own, near, bands, wanted, stopped)
+                    before += sum(map(size_of, alike))
                 _refuse(table.bad_of[part], table.read_of[part], findings, config)
                 if these and not table.usable_of[part]:
                     raise _nothing(part, table)
@@ -131,6 +136,7 @@ def collect(
             mixed=said,
             sources=table.sources,
             conversations=table.conversations,
+            pinned=frozenset(n for n, pinned in enumerate(table.pinned) if pinned),
         )
     findings.sink = None
     if Part.TRAIN not in table.parts:
