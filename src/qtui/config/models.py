@@ -193,7 +193,8 @@ class DataConfig(Section):
     """Column whose value says which rows belong together, for split_by: group."""
 
     max_samples: int | None = Field(default=None, ge=1)
-    """Use only this many rows, the first ones; none uses all."""
+    """Use only this many rows, the first ones, copies not counted; with weights or
+    max_rows_per_source so many of the mixture. None uses all."""
 
     weights: list[Weight] = []
     """Mix the entries of input_path in these proportions, one number each; rows of the too large

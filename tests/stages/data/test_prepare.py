@@ -602,6 +602,13 @@ def test_a_row_that_is_to_be_kept_is_cut_where_others_are_dropped(tmp_path: Path
     assert kept.report.train_rows == 10
 
 
+def test_where_no_row_is_short_enough_the_length_is_named(tmp_path: Path) -> None:
+    path = rows(tmp_path / "x.jsonl", 9, answer=" ".join(f"word{i}" for i in range(40)))
+    with pytest.raises(InputError, match=r"9 have more than max_seq_length \(20\)") as refused:
+        run(config(path, length=20, on_overlong="drop", validation_split=0), tmp_path / "out")
+    assert "on_overlong: cut" in refused.value.remedy
+
+
 def test_a_tokenizer_that_does_something_else_to_a_text_is_another(tmp_path: Path) -> None:
     from tokenizers import normalizers
 

@@ -8,7 +8,7 @@ but eight bytes for each.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -242,10 +242,25 @@ def _numbers(values: array[int]) -> npt.NDArray[np.uint32]:
     return np.frombuffer(values, dtype=np.uint32)
 
 
-def refuse_nothing_trained(train: Measure, max_seq_length: int) -> None:
-    """Raise InputError when there is not one token to learn from."""
+def refuse_nothing_trained(train: Measure, max_seq_length: int, counts: Mapping[str, int]) -> None:
+    """Raise InputError when there is not one token to learn from.
+
+    `counts` are the findings by kind, those of `encode` among them.
+    """
     if train.trained:
         return
+    if not train.lengths:
+        overlong, refused = counts.get("overlong", 0), counts.get("template", 0)
+        why = [f"{overlong} have more than max_seq_length ({max_seq_length}) tokens"] * (
+            overlong > 0
+        )
+        why += [f"{refused} are refused by the chat template"] * (refused > 0)
+        raise InputError(
+            "no training row is left: " + " and ".join(why or ["none could be rendered"]),
+            remedy="Raise training.max_seq_length, or set data.on_overlong: cut."
+            if overlong
+            else "Set data.chat_template to a template that fits these rows.",
+        )
     if train.truncated:
         raise InputError(
             f"not one trained token is left: in all {train.dropped} training rows the answer "

@@ -148,7 +148,9 @@ def prepare(
         refuse_bad(collected, config.data)
         if not encoded.pairs:
             measure.refuse_nothing_trained(
-                encoded.measured[Part.TRAIN], config.training.max_seq_length
+                encoded.measured[Part.TRAIN],
+                config.training.max_seq_length,
+                collected.findings.counts,
             )
         report = _report(config, template, collected, encoded, time.monotonic() - began)
         write_atomically(out / REPORT, msgspec.json.format(msgspec.json.encode(report)))
