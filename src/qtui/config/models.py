@@ -48,6 +48,21 @@ RowKey = Annotated[
         json_schema_extra={ALLOWED: "row keys of 16 hexadecimal digits"},
     ),
 ]
+InputType = Literal[
+    "auto",
+    "json",
+    "jsonl",
+    "csv",
+    "tsv",
+    "parquet",
+    "pdf",
+    "docx",
+    "html",
+    "md",
+    "txt",
+    "dataset",
+]
+RowFormat = Literal["auto", "messages", "alpaca", "sharegpt", "text", "preference", "kto"]
 Weight = Annotated[float, Field(gt=0)]
 Method = Literal["qlora", "lora", "full"]
 
@@ -137,26 +152,11 @@ class DataConfig(Section):
     """File, folder, pattern such as `data/**/*.pdf`, list of these, hub data set id or
     `builtin:camara`."""
 
-    input_type: Literal[
-        "auto",
-        "json",
-        "jsonl",
-        "csv",
-        "tsv",
-        "parquet",
-        "pdf",
-        "docx",
-        "html",
-        "md",
-        "txt",
-        "dataset",
-    ] = "auto"
+    input_type: InputType = "auto"
     """How input_path is read. auto: each file by its content and its name. dataset: through the
     datasets library (hub id or saved folder)."""
 
-    row_format: Literal["auto", "messages", "alpaca", "sharegpt", "text", "preference", "kto"] = (
-        "auto"
-    )
+    row_format: RowFormat = "auto"
     """Shape of a row; auto recognises each row by its keys."""
 
     columns: list[Column] = []

@@ -16,9 +16,7 @@ from qtui.stages.data.encoding.render import (
     Rendered,
     RenderError,
     fold_system,
-    rejected_side,
     render,
-    render_pair,
     shared_messages,
 )
 from qtui.stages.data.encoding.template import choose, tried
@@ -494,15 +492,3 @@ def test_the_two_sides_of_a_preference_part_where_the_assistant_speaks(
         rejected=tuple(turn(roles[letter], f"worse {at}") for at, letter in enumerate(worse)),
     )
     assert shared_messages(row) == shared
-    other = rejected_side(row)
-    assert other.messages == (*row.messages[:shared], *(row.rejected or ()))
-    assert other.rejected is None
-
-
-def test_both_sides_of_a_preference_are_rendered_alike() -> None:
-    template = in_process(choose(base_model(), "chatml", assistant_only_loss=True))
-    row = replace(chat("q1", "a1", "q2", "good"), rejected=(turn("assistant", "bad"),))
-    better, worse = render_pair(template, row)
-    assert better == render(template, row)
-    assert worse.text == better.text.replace("good", "bad")
-    assert "".join(trained_texts(worse)) == "a1<|im_end|>bad<|im_end|></s>"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -83,7 +83,7 @@ class Rendered:
 def render(template: ChatTemplate, row: Row) -> Rendered:
     """Render one row; raises RenderError when the template refuses it or hides the answers.
 
-    A preference row is rendered with its better answer (see `rejected_side`).
+    A preference row is rendered with its better answer.
     """
     if row.text is not None:
         return _plain(template, row.text)
@@ -101,21 +101,6 @@ def render(template: ChatTemplate, row: Row) -> Rendered:
     if template.mask == "turns":
         spans = _turns(template, messages, tools, text)
     return _closed(template, text, spans)
-
-
-def render_pair(template: ChatTemplate, row: Row) -> tuple[Rendered, Rendered]:
-    """Render both sides of a preference row, the better one first; raises RenderError as `render`.
-
-    Answers that both sides share are trained in both, as in any conversation.
-    """
-    return render(template, row), render(template, rejected_side(row))
-
-
-def rejected_side(row: Row) -> Row:
-    """The conversation of a preference row that ends with its worse answer."""
-    assert row.rejected is not None
-    messages = (*row.messages[: shared_messages(row)], *row.rejected)
-    return replace(row, messages=messages, rejected=None)
 
 
 def shared_messages(row: Row) -> int:

@@ -5,20 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal[
-    "auto",
-    "json",
-    "jsonl",
-    "csv",
-    "tsv",
-    "parquet",
-    "pdf",
-    "docx",
-    "html",
-    "md",
-    "txt",
-    "dataset",
-]
+from qtui.config.models import InputType
+
+Kind = InputType
 Compression = Literal["", "gz", "zst"]
 
 KINDS: dict[str, Kind] = {

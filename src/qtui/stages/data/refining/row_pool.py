@@ -28,7 +28,6 @@ _INLINE = 4
 _AHEAD = 3
 """Batches in flight for each process."""
 _MOST_PROCESSES = 8
-_MODULE = "qtui.stages.data.refining.row_pool"
 
 
 def processes(config: DataConfig) -> int:

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PIECE = 3
-"""Words in a piece; in scripts that put no space between words, characters."""
-
 LONGEST = 1_000_000
 """Characters of a text that count. What stands behind them does not make two texts different."""
 

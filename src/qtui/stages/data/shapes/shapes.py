@@ -9,7 +9,7 @@ invented: a text that is missing, blank or no text makes the row unusable.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from qtui.config.models import DataConfig
 from qtui.stages.data.rows import Message, Record, Row
@@ -33,9 +33,7 @@ from qtui.stages.data.shapes.turns import (
     with_system,
 )
 
-__all__ = ["NotWanted", "RowFormat", "ShapeError", "row_of"]
-
-RowFormat = Literal["auto", "messages", "alpaca", "sharegpt", "text", "preference", "kto"]
+__all__ = ["NotWanted", "ShapeError", "row_of"]
 
 # Beside one of these, a text is material for another task than to be learnt as it stands.
 _TASKS = (
