@@ -556,8 +556,8 @@ async def test_a_wrong_run_file_is_shown_with_its_lines_and_changes_nothing(
         await seen(pilot, "bad.yaml")
         await answer(pilot, Picker, "enter")
         await seen(pilot, "did you mean learning_rate?")
-        shown = screen_text(pilot.app)
-        assert "bad.yaml:2:" in "".join(shown.split())  # a long path is wrapped
+        shown = "".join(screen_text(pilot.app).split())  # a long path is wrapped
+        assert "bad.yaml:2:" in shown
         assert "bad.yaml:3:" in shown
         assert screen.form is before
         await pilot.press("q")

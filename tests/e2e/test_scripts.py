@@ -68,7 +68,7 @@ def test_without_a_gpu_torch_comes_from_the_index_by_its_exact_version(machine: 
     plan = machine.run(SETUP, "--dry-run", QTUI_VENV=str(machine.path / "venv"))
     assert plan.returncode == 0, plan.stderr
     assert f"{PINNED} from the package index" in plan.stdout
-    assert "qtui[train] from" in plan.stdout
+    assert "qtui[train,documents] from" in plan.stdout
     assert not (machine.path / "venv").exists()
 
 
