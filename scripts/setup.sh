@@ -17,11 +17,11 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${QTUI_VENV:-$root/.venv}
 case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
-extras=train,documents
+extras=train,documents,serve,web
 dry_run=
 for argument in "$@"; do
   case $argument in
-    --dev) extras=train,documents,dev ;;
+    --dev) extras=train,documents,serve,web,dev ;;
     --dry-run) dry_run=1 ;;
     -h | --help) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "setup: unknown option $argument; see bash scripts/setup.sh --help" >&2; exit 2 ;;

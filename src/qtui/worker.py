@@ -22,6 +22,7 @@ import psutil
 from qtui.config.load import from_dict
 from qtui.config.models import FineTuneConfig
 from qtui.config.resumable import merged
+from qtui.config.serve import KIND, ServeConfig, serve_config
 from qtui.errors import (
     EXIT_DONE,
     EXIT_INPUT,
@@ -115,8 +116,10 @@ def _work(run: Run, log: EventLog, control: Control) -> int:
     """Run the stage that the run's kind names."""
     past = _history(run)
     log.write(PhaseEvent(phase=Phase.INITIALIZING))
-    changed = _asked_for(log, run)
     spec = run.spec
+    if spec.kind == KIND:
+        return _serve(run, serve_config(spec.config), log, control)
+    changed = _asked_for(log, run)
     config = from_dict(merged(spec.config, past.overrides | changed))
     _require_train_extra()
     _choose_gpu(config.training.device, log)
@@ -143,6 +146,15 @@ def _train(
     except Restart as restart:
         raise Restarting(restart.reason, restart.overrides) from restart
     return _finished(log, outcome.status, outcome.step, outcome.message, outcome.summary)
+
+
+def _serve(run: Run, config: ServeConfig, log: EventLog, control: Control) -> int:
+    from qtui.stages.inference.serve import serve
+
+    _choose_gpu(config.device, log)
+    message, summary = serve(run, config, log, control)
+    status: Literal["completed", "stopped"] = "stopped" if control.stopped() else "completed"
+    return _finished(log, status, 0, message, summary)
 
 
 def _prepare(run: Run, config: FineTuneConfig, log: EventLog, control: Control) -> int:

@@ -68,7 +68,7 @@ def test_without_a_gpu_torch_comes_from_the_index_by_its_exact_version(machine: 
     plan = machine.run(SETUP, "--dry-run", QTUI_VENV=str(machine.path / "venv"))
     assert plan.returncode == 0, plan.stderr
     assert f"{PINNED} from the package index" in plan.stdout
-    assert "qtui[train,documents] from" in plan.stdout
+    assert "qtui[train,documents,serve,web] from" in plan.stdout
     assert not (machine.path / "venv").exists()
 
 
@@ -79,7 +79,7 @@ def test_a_working_cuda_torch_of_the_machine_is_kept(machine: Machine) -> None:
     plan = machine.run(SETUP, "--dry-run", "--dev", QTUI_VENV=str(machine.path / "venv"))
     assert plan.returncode == 0, plan.stderr
     assert f"2.12.0+cu130 of {machine.bin}/python3, which works" in plan.stdout
-    assert "qtui[train,documents,dev] from" in plan.stdout
+    assert "qtui[train,documents,serve,web,dev] from" in plan.stdout
 
 
 @pytest.mark.parametrize(("version", "works"), [("2.7.1+cu126", True), ("2.12.0+cu130", False)])

@@ -32,6 +32,7 @@ class Phase(StrEnum):
     TRAINING = "training"
     EVALUATING = "evaluating"
     SAVING_ADAPTER = "saving_adapter"
+    SERVING = "serving"
     STOPPING = "stopping"
 
 

@@ -29,6 +29,7 @@ class Status(StrEnum):
     TRAINING = "training"
     EVALUATING = "evaluating"
     SAVING_ADAPTER = "saving_adapter"
+    SERVING = "serving"
     STOPPING = "stopping"
     COMPLETED = "completed"
     STOPPED = "stopped"
@@ -54,7 +55,8 @@ ALLOWED: Mapping[Status, frozenset[Status]] = MappingProxyType(
     {
         _S.QUEUED: frozenset({_S.INITIALIZING, _S.STOPPING}) | _ENDS,
         _S.INITIALIZING: (_SETUP | _ALWAYS) - {_S.INITIALIZING},
-        _S.LOADING_MODEL: (_SETUP | _ALWAYS | {_S.TRAINING, _S.EVALUATING}) - {_S.LOADING_MODEL},
+        _S.LOADING_MODEL: (_SETUP | _ALWAYS | {_S.TRAINING, _S.EVALUATING, _S.SERVING})
+        - {_S.LOADING_MODEL},
         _S.CONFIGURING_LORA: (_SETUP | _ALWAYS | {_S.TRAINING, _S.EVALUATING})
         - {_S.CONFIGURING_LORA},
         # A run that only prepares data ends here.
@@ -63,6 +65,8 @@ ALLOWED: Mapping[Status, frozenset[Status]] = MappingProxyType(
         _S.TRAINING: _ALWAYS | {_S.EVALUATING, _S.SAVING_ADAPTER},
         _S.EVALUATING: _ALWAYS | {_S.TRAINING, _S.SAVING_ADAPTER},
         _S.SAVING_ADAPTER: _ALWAYS | {_S.COMPLETED},
+        # A server ends when it is stopped, or completes when nobody has asked for long.
+        _S.SERVING: _ALWAYS | {_S.COMPLETED},
         _S.STOPPING: _ENDS | {_S.INITIALIZING},
         _S.COMPLETED: frozenset(),
         _S.STOPPED: frozenset({_S.INITIALIZING}),

@@ -1,0 +1,1 @@
+"""Talking to a model: engines that generate, and the server in front of them."""
