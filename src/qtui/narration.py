@@ -51,6 +51,8 @@ class Narrator:
             case ev.CheckpointEvent():
                 name = event.path.rpartition("/")[2]
                 text = f"checkpoint {name} complete ({wording.size(event.size)})"
+            case ev.ArtifactEvent(kind="server"):
+                text = f"listens at {event.detail.get('socket') or event.detail.get('url')}"
             case ev.ArtifactEvent():
                 of = f" ({wording.size(event.size)})" if event.size else ""
                 text = f"{event.kind} written: {event.path}{of}"

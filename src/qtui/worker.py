@@ -22,7 +22,7 @@ import psutil
 from qtui.config.load import from_dict
 from qtui.config.models import FineTuneConfig
 from qtui.config.resumable import merged
-from qtui.config.serve import KIND, ServeConfig, serve_config
+from qtui.config.serve import ServeConfig, serve_config
 from qtui.errors import (
     EXIT_DONE,
     EXIT_INPUT,
@@ -45,7 +45,7 @@ from qtui.runs.events import (
     SampleEvent,
     Scalar,
 )
-from qtui.runs.folder import Run
+from qtui.runs.folder import SERVE, Run
 from qtui.runs.lock import LOCK_FD, RunLock
 from qtui.runs.log import EventLog, EventReader
 from qtui.runs.reserve import give_room, last_words
@@ -117,7 +117,7 @@ def _work(run: Run, log: EventLog, control: Control) -> int:
     past = _history(run)
     log.write(PhaseEvent(phase=Phase.INITIALIZING))
     spec = run.spec
-    if spec.kind == KIND:
+    if spec.kind == SERVE:
         return _serve(run, serve_config(spec.config), log, control)
     changed = _asked_for(log, run)
     config = from_dict(merged(spec.config, past.overrides | changed))

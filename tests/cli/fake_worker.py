@@ -76,6 +76,8 @@ def main() -> int:
             log.write(ResumedEvent(step=2, reason="checkpoint"))
         if run.spec.kind == "prepare":
             return _prepare(run, log, commands)
+        if run.spec.kind == "serve":
+            return _serve(run, log, commands)
         log.write(PhaseEvent(phase=Phase.TRAINING, detail=f"{STEPS} steps"))
         if not resumed:
             log.write(SampleEvent(step=0, prompt="a slice", output="dunno", reference="{}"))
@@ -116,6 +118,20 @@ def _wait_for_stop(commands: CommandReader) -> None:
     deadline = time.monotonic() + 60
     while not commands.poll() and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def _serve(run: Run, log: EventLog, commands: CommandReader) -> int:
+    """Says that it listens, and does not."""
+    log.write(PhaseEvent(phase=Phase.LOADING_MODEL, detail=run.spec.config["model"]["model_name"]))
+    if os.environ.get("FAKE") == "impossible":
+        log.write(FailedEvent(error="E", message="no room", remedy="buy some", exit_code=4))
+        return 4
+    detail = {"url": "http://127.0.0.1:8123"}
+    log.write(ArtifactEvent(kind="server", path="", detail=detail))
+    log.write(PhaseEvent(phase=Phase.SERVING, detail="http://127.0.0.1:8123"))
+    _wait_for_stop(commands)
+    log.write(FinishedEvent(status="stopped", message="3 requests were answered"))
+    return 130
 
 
 def _prepare(run: Run, log: EventLog, commands: CommandReader) -> int:

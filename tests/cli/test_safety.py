@@ -72,6 +72,8 @@ COMMANDS: list[tuple[str, ...]] = [
     ("runs", "attach", "evil"),
     ("runs", "stop", "evil"),
     ("runs", "save", "evil"),
+    ("serve", "evil"),
+    ("serve", EVIL, "--chat-template", EVIL),
     ("runs", "resume", "evil"),
     ("runs", "diff", "evil", "plain"),
     ("runs", "plot", "evil", "plain"),

@@ -137,6 +137,67 @@ COMMANDS: tuple[CommandSpec, ...] = (
         f"stopped or the following was (Ctrl-C). {_SETTINGS}",
     ),
     CommandSpec(
+        ("serve",), "serve:serve", "serve a run, a checkpoint or a model to OpenAI clients",
+        (
+            "qtui serve latest",
+            "qtui serve quiet-otter quiet-otter@400 --port 8080 --detach",
+            "qtui serve Qwen/Qwen2.5-0.5B-Instruct --quantization int8",
+        ),
+        (
+            _argument("subjects", help="runs, checkpoints (RUN@STEP, RUN@last) of one base, or "
+                      "one base: folder, .gguf file, hub id or builtin:tiny", nargs="+",
+                      metavar="RUN|MODEL"),
+            _argument("--host", help="address to listen on (default: 127.0.0.1); other than "
+                      "loopback needs a key in QTUI_API_KEY", metavar="HOST"),
+            _argument("--port", help="port to listen on; 0 takes a free one (default: 8000)",
+                      type=int, metavar="N"),
+            _argument("--socket", help="listen on a Unix socket of this user instead",
+                      action="store_true"),
+            _argument("--engine", help="what computes (default: auto: llama_cpp for a .gguf "
+                      "file, else transformers)",
+                      choices=("auto", "transformers", "llama_cpp", "vllm")),
+            _argument("--quantization", help="how the base is held (default: as the run trained "
+                      "on it, else nf4)", choices=("nf4", "int8", "none")),
+            _argument("--device", help="auto, cpu, cuda or cuda:N", metavar="DEVICE"),
+            _argument("--dtype", help="type of weights that are not quantised",
+                      choices=("auto", "bfloat16", "float16", "float32")),
+            _argument("--attn-implementation", help="attention kernel", choices=(
+                      "eager", "sdpa", "flash_attention_2", "flash_attention_3")),
+            _argument("--revision", help="hub branch, tag or commit of the base", metavar="REV"),
+            _argument("--trust-remote-code", help="run Python code that comes with the model",
+                      action="store_true"),
+            _argument("--chat-template", help="Jinja file, or chatml, for a model without one",
+                      metavar="FILE"),
+            _argument("--max-context", help="longest prompt with its answer, in tokens",
+                      type=int, metavar="N"),
+            _argument("--max-prompt-tokens", help="longest prompt", type=int, metavar="N"),
+            _argument("--max-concurrent", help="requests answered at once (default: 16)",
+                      type=int, metavar="N"),
+            _argument("--max-queue", help="requests that may wait; more get 429 (default: 64)",
+                      type=int, metavar="N"),
+            _argument("--max-body-bytes", help="largest request (default: 4 MiB)", type=int,
+                      metavar="N"),
+            _argument("--max-adapters", help="adapters held in memory (default: 8)", type=int,
+                      metavar="N"),
+            _argument("--allow-host", help="host name by which it may be addressed; may be given "
+                      "many times", action="append", default=[], metavar="NAME",
+                      dest="allowed_hosts"),
+            _argument("--allow-origin", help="origin of web pages that may call it; may be given "
+                      "many times", action="append", default=[], metavar="URL",
+                      dest="allowed_origins"),
+            _argument("--idle-minutes", help="end when nobody has asked for so long", type=float,
+                      metavar="M"),
+            _argument("--log-contents", help="write prompts and answers into the request log",
+                      action="store_true"),
+            _argument("--name", help="name of the run (default: two words at random)",
+                      metavar="NAME"),
+            _DETACH,
+        ),
+        "A run of its own, kind serve: Ctrl-C stops the following, qtui runs stop ends it. Runs "
+        "of this workspace with the same base can be asked for by RUN or RUN@STEP without being "
+        "named here. See docs/serving.md",
+    ),
+    CommandSpec(
         ("quickstart",), "train:quickstart",
         "train the built-in model on the built-in data and show what changed",
         ("qtui quickstart",),

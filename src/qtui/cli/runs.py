@@ -147,8 +147,8 @@ def stop(arguments: Namespace, out: Output) -> int:
     if out.json:
         out.document({"id": run.id, "requested": "discard" if arguments.discard else "save"})
     else:
-        how = "without a checkpoint" if arguments.discard else "with a checkpoint"
-        out.line(f"{run.id} was asked to stop {how}")
+        how = " without a checkpoint" if arguments.discard else " with a checkpoint"
+        out.line(f"{run.id} was asked to stop{how if run.spec.kind == 'train' else ''}")
         out.note(f"  qtui runs attach {run.id}    see it end")
     return EXIT_DONE
 
@@ -159,6 +159,11 @@ def save(arguments: Namespace, out: Output) -> int:
     from qtui.runs.events import SaveNow
 
     run = folder.find(arguments.workspace, arguments.run)
+    if run.spec.kind != "train":
+        raise InputError(
+            f"{run.id} is a run of kind {clean_line(run.spec.kind)}: it has no checkpoints",
+            remedy="name a training run; see qtui runs list",
+        )
     send(run, SaveNow())
     if out.json:
         out.document({"id": run.id, "requested": "checkpoint"})
@@ -174,6 +179,11 @@ def resume(arguments: Namespace, out: Output) -> int:
 
     run = folder.find(arguments.workspace, arguments.run)
     launch.refuse_unless_over(run)
+    if arguments.overrides and run.spec.kind == folder.SERVE:
+        raise InputError(
+            f"{run.id} is a server: it serves again as it did, without --set",
+            remedy="start another with qtui serve and the options wanted",
+        )
     changed = _changed(run, arguments.overrides, out) if arguments.overrides else {}
     return start_and_follow(
         run, lambda: launch.resume(run, overrides=changed), out, detached=arguments.detach

@@ -15,6 +15,7 @@ from qtui.cli.follow import Ending, follow
 from qtui.cli.output import Output, Styled
 from qtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_STOPPED
 from qtui.runs.events import FailedEvent
+from qtui.runs.folder import SERVE
 from qtui.runs.state import Status
 from qtui.terminal import clean_line
 
@@ -115,7 +116,8 @@ def _say_end(run: Run, ending: Ending, out: Output) -> None:
         out.note("The worker is gone without a word (killed, or the machine went down).")
     elif ending.status is Status.QUEUED:
         out.note("It was made but never started.")
-    out.note(f"  qtui runs resume {run.id}            go on from the newest checkpoint")
+    again = "serve again" if run.spec.kind == SERVE else "go on from the newest checkpoint"
+    out.note(f"  qtui runs resume {run.id}            {again}")
     out.note(f"  qtui runs logs {run.id} --worker     what the worker printed")
 
 
@@ -127,4 +129,5 @@ def _no_longer_following(run: Run, out: Output) -> None:
 
 def _ways_back(run: Run, out: Output) -> None:
     out.note(f"  qtui runs attach {run.id}    follow it again")
-    out.note(f"  qtui runs stop {run.id}      stop it, with a checkpoint")
+    how = "stop it" if run.spec.kind == SERVE else "stop it, with a checkpoint"
+    out.note(f"  qtui runs stop {run.id}      {how}")

@@ -16,9 +16,6 @@ from qtui.errors import InputError
 KEY_VARIABLE = "QTUI_API_KEY"
 """Environment variable with the key that a server asks for and that a client sends."""
 
-KIND = "serve"
-"""`RunSpec.kind` of a server's run."""
-
 DEFAULT_PORT = 8000
 
 EngineName = Literal["transformers", "llama_cpp", "vllm"]

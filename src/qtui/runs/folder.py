@@ -27,6 +27,8 @@ SCHEMA_VERSION = 1
 FOLDER = "runs"
 TRASH = ".trash-"
 SPEC = "run.json"
+SERVE = "serve"
+"""`RunSpec.kind` of a server's run."""
 _HIDDEN = re.compile(r"^\.")
 
 
@@ -36,7 +38,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int
     id: str
     kind: str
-    """train or prepare."""
+    """train, prepare or serve."""
     created: float
     """Unix time in seconds."""
     config: dict[str, Any]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtui.config.serve import KIND, Quantization, ServeConfig, ServedAdapter, ServedModel
-from qtui.errors import InputError, NotFoundError, QtuiError
+from qtui.config.serve import Quantization, ServeConfig, ServedAdapter, ServedModel
+from qtui.errors import ImpossibleError, InputError, NotFoundError, QtuiError
 from qtui.runs import folder, launch, state
 from qtui.runs.events import ArtifactEvent, FailedEvent, FinishedEvent, PhaseEvent
 from qtui.runs.folder import Run
@@ -58,14 +58,19 @@ def subject(
     found = [_one(workspace, ref, quantization) for ref in refs]
     first = found[0]
     for ref, other in zip(refs, found, strict=True):
-        if other.model.model_name != first.model.model_name:
+        if _base(other.model) != _base(first.model):
             raise InputError(
-                f"{clean_line(ref)} was trained on {clean_line(other.model.model_name)}, but "
-                f"{clean_line(refs[0])} on {clean_line(first.model.model_name)}",
+                f"{clean_line(ref)} was trained on {_base(other.model)}, but "
+                f"{clean_line(refs[0])} on {_base(first.model)}",
                 remedy="one server has one base model: start a second one for the other",
             )
     adapters = {each.name: each for one in found for each in one.adapters}
     return Subject(first.model, tuple(adapters.values()))
+
+
+def _base(model: ServedModel) -> str:
+    at = f" at {model.revision}" if model.revision else ""
+    return clean_line(f"{model.model_name}{at}")
 
 
 def _one(workspace: Path, ref: str, quantization: Quantization | None) -> Subject:
@@ -104,7 +109,7 @@ def of_run(
     Raises InputError when the run has none, or is of a kind that trains nothing.
     """
     config = run.spec.config
-    if run.spec.kind == KIND:
+    if run.spec.kind == folder.SERVE:
         served = ServeConfig.model_validate(config)
         return Subject(served.model, tuple(served.adapters))
     model = config.get("model")
@@ -183,7 +188,7 @@ def create(
 ) -> Run:
     """Make the run's folder alone."""
     frozen: dict[str, Any] = config.model_dump(mode="json")
-    return folder.create(workspace, kind=KIND, config=frozen, command=command, name=name)
+    return folder.create(workspace, kind=folder.SERVE, config=frozen, command=command, name=name)
 
 
 def address(run: Run) -> Address | None:
@@ -205,7 +210,7 @@ def living(workspace: Path) -> list[Run]:
     found = []
     for run in folder.all_runs(workspace):
         with suppress(QtuiError):
-            if run.spec.kind == KIND and state.worker_lives(run):
+            if run.spec.kind == folder.SERVE and state.worker_lives(run):
                 found.append(run)
     return found
 
@@ -222,6 +227,39 @@ def serves(run: Run, wanted: Subject) -> bool:
         and config.model.revision == wanted.model.revision
         and config.model.quantization == wanted.model.quantization
     )
+
+
+def checked(values: dict[str, Any]) -> ServeConfig:
+    """A server's settings from plain values, every problem named. Raises InputError."""
+    from pydantic import ValidationError
+
+    try:
+        return ServeConfig.model_validate(values)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
+            for found in error.errors()
+        ]
+        raise InputError("; ".join(problems), remedy="see qtui serve --help") from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    import ipaddress
+
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def ended_by(end: FailedEvent) -> QtuiError:
+    """The error that ended a server, as an error of whoever waits for it."""
+    kinds = (InputError, ImpossibleError)
+    kind = next((kind for kind in kinds if kind.exit_code == end.exit_code), QtuiError)
+    return kind(end.message, remedy=end.remedy)
 
 
 def key() -> str | None:

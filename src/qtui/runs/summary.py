@@ -118,7 +118,7 @@ def _take_spec(summary: Summary, spec: RunSpec) -> None:
     model = spec.config.get("model")
     if isinstance(model, dict):
         summary.model = str(model.get("model_name", ""))
-        summary.method = _method(model)
+        summary.method = str(model.get("quantization", "")) or _method(model)
 
 
 def _method(model: dict[str, Any]) -> str:
