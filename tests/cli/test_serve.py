@@ -24,6 +24,9 @@ def test_detached_it_says_where_it_listens_and_lives_on(tmp_path: Path) -> None:
     assert shown.code == 0, shown.stderr
     assert "listens at  http://127.0.0.1:8123/v1" in shown.text
     assert "stopped" not in qtui("runs", "list", cwd=tmp_path).text
+    assert (
+        "listens at  http://127.0.0.1:8123/v1" in qtui("runs", "show", "latest", cwd=tmp_path).text
+    )
     stopped = qtui("runs", "stop", "latest", "--wait", cwd=tmp_path, fake=True)
     assert "stopped" in stopped.text
     shown = qtui("runs", "logs", "latest", cwd=tmp_path)

@@ -10,7 +10,7 @@ from qtui.cli.output import Column, Output, Styled
 from qtui.errors import EXIT_DONE, InputError
 from qtui.runs import export, series, state
 from qtui.runs.events import FailedEvent, FinishedEvent
-from qtui.runs.folder import Run, find
+from qtui.runs.folder import SERVE, Run, find
 from qtui.terminal import clean_line
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def _facts(run: Run, config: dict[str, Any], history: History) -> list[tuple[str
         ("data", ", ".join(map(str, inputs)) if isinstance(inputs, list) else str(inputs or "")),
         ("created", wording.clock(summary.created, "%Y-%m-%d %H:%M:%S")),
         *_changes(history),
-        ("step", f"{summary.step}{total}{epoch}"),
+        ("listens at", _address(run)),
+        ("step", "" if summary.kind == SERVE else f"{summary.step}{total}{epoch}"),
         ("loss", _first_to_last(history, "loss")),
         ("eval loss", _first_to_last(history, "eval_loss")),
         ("speed", f"{wording.number(summary.tokens_per_second)} tokens/s"),
@@ -82,6 +83,15 @@ def _facts(run: Run, config: dict[str, Any], history: History) -> list[tuple[str
         ("command", " ".join(run.spec.command)),
     ]
     return [(label, value) for label, value in facts if value and value != "– tokens/s"]
+
+
+def _address(run: Run) -> str:
+    if run.spec.kind != SERVE:
+        return ""
+    from qtui.runs.serving import address
+
+    found = address(run)
+    return (found.socket or f"{found.url}/v1") if found else ""
 
 
 def _changes(history: History) -> list[tuple[str, str]]:

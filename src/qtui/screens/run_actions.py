@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from qtui.dashboard.background import off_loop
 from qtui.errors import QtuiError
-from qtui.runs.folder import Run
+from qtui.runs.folder import SERVE, Run
 from qtui.screens.dialogs import Choice, Option
 from qtui.terminal import clean_line
 
@@ -28,14 +28,7 @@ def command(verb: str, *runs: Run) -> str:
 
 async def stop(app: QtuiApp, run: Run) -> bool:
     """Ask how, then ask the run's worker to end."""
-    options = (
-        Option("save", "s", "with a checkpoint: goes on from here when resumed"),
-        Option("discard", "d", "without: what came after the last checkpoint is lost"),
-        Option("cancel", "c", "do not stop it"),
-    )
-    how = await app.push_screen_wait(
-        Choice(f"Stop {run.name}?", "The worker ends after the step it is at.", options)
-    )
+    how = await app.push_screen_wait(await off_loop(lambda: _how_to_stop(run)))
     if how not in ("save", "discard"):
         return False
 
@@ -46,6 +39,25 @@ async def stop(app: QtuiApp, run: Run) -> bool:
 
     verb = "stop" if how == "save" else "stop --discard"
     return await _done(app, ask, f"{run.name} was asked to stop", command(verb, run))
+
+
+def _how_to_stop(run: Run) -> Choice:
+    """The question that fits the run's kind: only a training run has checkpoints."""
+    cancel = Option("cancel", "c", "do not stop it")
+    title = f"Stop {run.name}?"
+    try:
+        kind = run.spec.kind
+    except QtuiError:  # damaged; its worker can be stopped all the same
+        kind = "train"
+    if kind == SERVE:
+        said = "Answers that are under way end; nobody can talk to it any more."
+        return Choice(title, said, (Option("save", "s", "stop it"), cancel))
+    options = (
+        Option("save", "s", "with a checkpoint: goes on from here when resumed"),
+        Option("discard", "d", "without: what came after the last checkpoint is lost"),
+        cancel,
+    )
+    return Choice(title, "The worker ends after the step it is at.", options)
 
 
 async def save_now(app: QtuiApp, run: Run) -> bool:

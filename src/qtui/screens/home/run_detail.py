@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from qtui import wording
+from qtui.runs.folder import SERVE
 from qtui.runs.state import Status
 from qtui.runs.summary import Summary
 from qtui.terminal import clean_line, cut
@@ -121,6 +122,8 @@ def _remedy(run: Summary, resume_key: str) -> str:
         if run.checkpoints:
             last = run.checkpoints[-1]
             return f"{resume_key} resumes it from its checkpoint of step {last}"
+        if run.kind == SERVE:
+            return f"{resume_key} serves it again"
         return f"{resume_key} starts it again from the beginning: there is no checkpoint"
     return run.remedy
 
