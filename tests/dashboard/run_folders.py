@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from qtui.config.serve import ServeConfig, ServedModel
 from qtui.runs import naming
 from qtui.runs.events import (
     AlertEvent,
@@ -293,6 +294,26 @@ def live(
     settings = (f"training.max_steps={total}",)
     run = write(workspace, name, training(age, last, total), age=age, settings=settings)
     with living(_keep_checkpoints(run, *range(100, last + 1, 100))):
+        yield run
+
+
+@contextmanager
+def serving(workspace: Path, name: str = "warm-finch", *, age: float = 190) -> Iterator[Run]:
+    """A server that has answered twice; it holds its lock and listens nowhere."""
+    config = ServeConfig(model=ServedModel(model_name=LLAMA))
+    spec = {"kind": "serve", "config": config.model_dump(mode="json")}
+    at = NOW - age
+    url = "http://127.0.0.1:8000"
+    values = {"requests": 1.0, "tokens_per_second": 31.0, "first_token_p50": 0.21}
+    events = [
+        PhaseEvent(time=at, phase=Phase.INITIALIZING),
+        PhaseEvent(time=at + 1, phase=Phase.LOADING_MODEL, detail=LLAMA),
+        ArtifactEvent(time=at + 9, kind="server", path="", detail={"url": url}),
+        PhaseEvent(time=at + 9, phase=Phase.SERVING, detail=url),
+        MetricsEvent(time=at + 40, step=1, values=values),
+        MetricsEvent(time=at + 60, step=2, values=values | {"tokens_per_second": 33.0}),
+    ]
+    with living(write(workspace, name, events, age=age, spec=spec)) as run:
         yield run
 
 

@@ -486,6 +486,22 @@ async def test_a_run_is_asked_to_stop(tmp_path: Path, answer: str, save: bool) -
             assert command.save is save
 
 
+@on_screen
+async def test_a_server_says_where_it_listens_and_has_no_checkpoint_to_ask_for(
+    tmp_path: Path,
+) -> None:
+    with runs.serving(tmp_path) as run:
+        async with drive(tmp_path) as pilot:
+            await listed(pilot, 1)
+            await seen(pilot, "http://127.0.0.1:8000")
+            await pilot.press("s")
+            await seen(pilot, "Stop warm-finch?")
+            await shows(pilot, "home-stop-server-80x24")
+            await pilot.press("s")
+            await seen(pilot, "was asked to stop")
+            assert [type(each) for each in CommandReader(run.commands).poll()] == [Stop]
+
+
 @pytest.mark.parametrize("answer", ["c", "escape"])
 @on_screen
 async def test_a_stop_that_is_thought_better_of(tmp_path: Path, answer: str) -> None:

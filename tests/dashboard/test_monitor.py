@@ -76,6 +76,7 @@ STATES: dict[str, tuple[Callable[[Path], Any], Snapshot]] = {
     "stopped": (run_folders.stopped, machines.NO_GPU),
     "queued": (run_folders.queued, machines.NO_GPU),
     "resumed": (run_folders.resumed, machines.RTX_4090),
+    "serving": (run_folders.serving, machines.RTX_4090),
     "gpu-lost": (run_folders.live, machines.GPU_LOST),
     "gpu-hangs": (run_folders.live, machines.GPU_HANGS),
     "two-gpus": (run_folders.live, machines.TWO_H100),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtui.dashboard.background import off_loop
-from qtui.errors import QtuiError
+from qtui.errors import InputError, QtuiError
 from qtui.runs.folder import SERVE, Run
 from qtui.screens.dialogs import Choice, Option
 from qtui.terminal import clean_line
@@ -67,6 +67,8 @@ async def save_now(app: QtuiApp, run: Run) -> bool:
         from qtui.runs.commands import send
         from qtui.runs.events import SaveNow
 
+        if run.spec.kind == SERVE:
+            raise InputError("a server has no checkpoints")
         send(run, SaveNow())
 
     said = f"{run.name} was asked for a checkpoint at its next step"

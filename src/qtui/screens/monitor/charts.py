@@ -51,13 +51,16 @@ class Group:
 def groups(names: Iterable[str], pattern: re.Pattern[str] | None = None) -> list[Group]:
     """The charts for the metrics `names`; with a `pattern`, for those alone that it is found in.
 
-    A metric `eval_x` is drawn with `x`. Without a pattern there is always a chart of the loss.
+    A metric `eval_x` is drawn with `x`. Without a pattern there is always a chart of the loss, but
+    not of a server.
     """
+    names = list(names)
+    trains = "requests" not in names
     chosen = [name for name in names if pattern is None or pattern.search(name)]
     found: list[Group] = []
     for title, members in _TOGETHER:
         present = tuple(name for name in members if name in chosen)
-        if present or (title == "loss" and pattern is None):
+        if present or (title == "loss" and pattern is None and trains):
             found.append(Group(title, present or ("loss",)))
     known = {name for _, members in _TOGETHER for name in members}
     rest = [n for n in chosen if n not in known and (pattern is not None or n not in _COUNTERS)]

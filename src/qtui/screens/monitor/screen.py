@@ -462,7 +462,12 @@ class MonitorScreen(Frame):
         """What cannot be done to the run in its state is not offered."""
         followed = self.followed
         if action in ("stop", "save"):
-            return followed is not None and followed.status in LIVING
+            served = followed is not None and followed.status is state.Status.SERVING
+            return (
+                followed is not None
+                and followed.status in LIVING
+                and not (action == "save" and served)
+            )
         if action == "leave":
             return self.has_class("-chart-full") or self.has_class("-text-full")
         if action == "resume":
