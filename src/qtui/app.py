@@ -30,8 +30,8 @@ from qtui import keymap
 from qtui.config.user import config_file, config_folder, read_user_config
 from qtui.dashboard.alerting import Alerting, AlertsRaised, WebhookFailed
 from qtui.dashboard.background import off_loop
-from qtui.dashboard.driver import TtyDriver
 from qtui.dashboard.in_turn import InTurn, pass_on
+from qtui.dashboard.leaving import Leaves
 from qtui.dashboard.reading import MachineRead, MachineReader
 from qtui.dashboard.remapping import display, remap
 from qtui.dashboard.wire import Sent, Written, pieces
@@ -314,6 +314,12 @@ class QtuiApp(App[None], inherit_bindings=False):
         keys = display(self.remapped.get("app.quit", keymap.find("app.quit").keys))
         self.say(f"{keys} leaves the dashboard. Runs go on by themselves.")
 
+    def action_suspend_process(self) -> None:
+        """Go back to the shell, where there is one."""
+        if self._driver is not None and not self._driver.can_suspend:
+            self.say("There is no shell to go back to here.")
+        super().action_suspend_process()
+
     def exit(
         self, result: None = None, return_code: int = 0, message: RenderableType | None = None
     ) -> None:
@@ -343,7 +349,7 @@ class QtuiApp(App[None], inherit_bindings=False):
         self._close_messages_no_wait()
 
     def _end_for_certain(self, code: int) -> None:
-        if isinstance(self._driver, TtyDriver):
+        if isinstance(self._driver, Leaves):
             self._driver.end_within(_CLOSING_MAY_TAKE, code)
 
 

@@ -1,4 +1,4 @@
-"""Opens the dashboard in this terminal, and says how it ended.
+"""Opens the dashboard in this terminal or browser tab, and says how it ended.
 
 A crash never prints what the program's variables held (there may be a key among them): the
 traceback without values goes to a file, and the error names it. Threads that hang (a disk, a
@@ -17,8 +17,11 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from textual.driver import Driver
+
 from qtui.app import QtuiApp
-from qtui.dashboard.driver import TtyDriver, end_by_force
+from qtui.dashboard.driver import TtyDriver
+from qtui.dashboard.leaving import end_by_force
 from qtui.errors import EXIT_DONE, QtuiError
 from qtui.terminal import clean, clean_line
 
@@ -29,17 +32,20 @@ class CrashError(QtuiError):
     """The dashboard met an error that it should not have met."""
 
 
-def open_dashboard(workspace: Path) -> int:
+def open_dashboard(workspace: Path, tab: tuple[int, int] | None = None) -> int:
     """Show the dashboard until the user leaves it; returns the exit code.
+
+    `tab`: not in a terminal but in a browser tab of so many columns and rows, which `qtui web`
+    connects to standard input and output.
 
     0 when the user left, 128 + the signal's number when one ended it (129 also when the terminal
     went away). Raises `CrashError` after a crash.
     """
-    app = QtuiApp(workspace, TtyDriver)
+    app = QtuiApp(workspace, TtyDriver if tab is None else _browser_driver())
     threading.excepthook = lambda failed: _thread_failed(app, failed)
     loop = asyncio.new_event_loop()
     try:
-        app.run(mouse=app.user.mouse, loop=loop)
+        app.run(mouse=app.user.mouse, size=tab, loop=loop)
     except Exception as error:
         crash: BaseException | None = error
     else:
@@ -54,6 +60,12 @@ def open_dashboard(workspace: Path) -> int:
             remedy="your runs go on by themselves; please report what is in " + written,
         )
     return code
+
+
+def _browser_driver() -> type[Driver]:
+    from qtui.dashboard.browser.driver import BrowserDriver
+
+    return BrowserDriver
 
 
 def _thread_failed(app: QtuiApp, failed: threading.ExceptHookArgs) -> None:

@@ -1,6 +1,7 @@
 """`qtui` without a command: the dashboard on a terminal; elsewhere what its first screen shows.
 
-A pipe, cron, `--json` and `--headless` get text or JSON, and an end.
+`qtui web` starts it for a browser tab, and says so in the environment. A pipe, cron, `--json` and
+`--headless` get text or JSON, and an end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from qtui.cli import runs, system
 from qtui.cli.output import Output, Styled
+from qtui.dashboard.browser.tab import take_size
 from qtui.errors import EXIT_DONE
 from qtui.runs.folder import all_runs
 from qtui.runs.summary import summarize
@@ -23,12 +25,13 @@ _SHOWN = 10
 
 def home(arguments: Namespace, out: Output) -> int:
     """Open the dashboard, or print what it would show."""
-    if arguments.headless or out.json or not _on_terminal():
+    tab = take_size()
+    if arguments.headless or out.json or not (tab or _on_terminal()):
         return _print(arguments, out)
     from qtui.cli.dashboard import open_dashboard
 
     out.flush()
-    return open_dashboard(arguments.workspace)
+    return open_dashboard(arguments.workspace, tab)
 
 
 def _on_terminal() -> bool:

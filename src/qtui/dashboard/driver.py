@@ -3,9 +3,7 @@
 Textual's own driver is the base. Added to it:
 
 - The end of the input (the terminal was closed) ends the program instead of a loop that spins.
-- SIGTERM, SIGHUP and SIGINT end it in order, with the terminal as it was before.
-- Whatever hangs, the process is gone two seconds after it was told to leave.
-- A key is handed over when the one before has been dealt with (`in_turn`).
+- SIGTERM, SIGHUP and SIGINT end it in order, with the terminal as it was before (`leaving`).
 - A terminal that takes nothing (a stalled connection, Ctrl-S) never makes the interface wait:
   frames are dropped, and once it takes bytes again the whole screen is drawn anew.
 """
@@ -18,32 +16,22 @@ import signal
 import sys
 import termios
 import threading
-import time
 from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
-from textual.events import Key
 
-from qtui.dashboard.in_turn import InTurn
+from qtui.dashboard.leaving import Leaves
 
 if TYPE_CHECKING:
     from qtui.app import QtuiApp
 
-LEAVE_WITHIN = 1.5
-"""Seconds from a signal, or the end of the input, until the process is ended by force."""
-
-_KEY_PATIENCE = 0.3
-"""Seconds after which the next key comes all the same: something may hang, or have closed."""
-
 _BACKLOG = 32 * 1024  # bytes that may wait for the terminal before frames are dropped
-_LAST_WORDS = 0.3  # seconds for what puts the terminal back, when there is no more time
-_PATIENCE = 5.0  # seconds for the same on a slow line, when there is
+_PATIENCE = 5.0  # seconds for what puts the terminal back, on a slow line
 
 # In this order: the kitty keyboard's stack belongs to the alternate screen.
 RESTORE = "".join(
@@ -62,11 +50,8 @@ RESTORE = "".join(
 )
 """Takes back everything that the driver sets."""
 
-SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-"""What ends the dashboard in order."""
 
-
-class TtyDriver(LinuxDriver):
+class TtyDriver(Leaves, LinuxDriver):
     """Textual's driver for terminals, on standard input and output."""
 
     def __init__(
@@ -78,14 +63,12 @@ class TtyDriver(LinuxDriver):
         size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._qtui = app
         # Standard error may be a file: `qtui 2>log`.
         assert sys.__stdout__ is not None
         self._file = sys.__stdout__
         self._out = sys.__stdout__.fileno()
         self._encoding = sys.__stdout__.encoding or "utf-8"
         self._at_work = False
-        self._leaving = threading.Event()
         self._writer: TerminalWriter | None = None
 
     def _get_terminal_size(self) -> tuple[int, int]:
@@ -102,19 +85,14 @@ class TtyDriver(LinuxDriver):
         if self._writer is not None:
             self._writer.write(data.encode(self._encoding, "replace"))
 
-    def _drawn_too_little(self) -> None:
-        """On the writer's thread: frames were dropped, and now the terminal takes bytes again."""
-        self._loop.call_soon_threadsafe(self._qtui.draw_anew)
-
     # -- from start to end ------------------------------------------------------------------------
 
     def start_application_mode(self) -> None:
-        self._writer = TerminalWriter(self._out, self._drawn_too_little)
+        self._writer = TerminalWriter(self._out, self.drawn_too_little)
         self._writer.start()
         self._at_work = True
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        for number in SIGNALS:
-            signal.signal(number, self._told_to_leave)
+        self.heed_signals()
         # The base has made a writer of its own, whose queue makes the interface wait.
         if self._writer_thread is not None:
             self._writer_thread.stop()
@@ -151,24 +129,6 @@ class TtyDriver(LinuxDriver):
 
     # -- leaving ----------------------------------------------------------------------------------
 
-    def _told_to_leave(self, number: int, _frame: object) -> None:
-        self.leave(128 + number)
-
-    def leave(self, code: int) -> None:
-        """End the program with `code`; from any thread. What hangs does not hold it up."""
-        if self._leaving.is_set():
-            return
-        self._leaving.set()
-        self.end_within(LEAVE_WITHIN, code)
-        try:
-            self._loop.call_soon_threadsafe(partial(self._app.exit, return_code=code))
-        except RuntimeError:  # it has ended by itself just now
-            os._exit(code)
-
-    def end_within(self, seconds: float, code: int) -> None:
-        """See to it that the process is gone in `seconds`, and the terminal put back."""
-        end_by_force(seconds, code, self._last_words)
-
     def _last_words(self) -> None:
         if self._at_work:
             os.write(self._out, RESTORE.encode("ascii"))
@@ -189,22 +149,11 @@ class TtyDriver(LinuxDriver):
                     if not typed:
                         self.leave(128 + signal.SIGHUP)
                         return
-                    for event in parser.feed(decode(typed)):
-                        self.process_message(event)
-                        if isinstance(event, Key):
-                            self._until_dealt_with()
+                    self.hand_over(parser.feed(decode(typed)))
                 for event in parser.tick():
                     self.process_message(event)
         finally:
             self._finish(parser)
-
-    def _until_dealt_with(self) -> None:
-        done = threading.Event()
-        deadline = time.monotonic() + _KEY_PATIENCE
-        self.send_message(InTurn(done.set))
-        while not done.wait(0.02):
-            if self.exit_event.is_set() or time.monotonic() > deadline:
-                return
 
     def _read(self) -> bytes:
         """What was typed; nothing when there is no terminal any more."""
@@ -294,20 +243,3 @@ class TerminalWriter(threading.Thread):
             except OSError:
                 return False
         return True
-
-
-def end_by_force(seconds: float, code: int, last_words: Callable[[], None] | None = None) -> None:
-    """End the process with `code` in `seconds`, whatever it is doing then.
-
-    `last_words` is called before, on a thread of its own, and not waited for long.
-    """
-
-    def end() -> None:
-        time.sleep(seconds)
-        if last_words is not None:
-            thread = threading.Thread(target=last_words, daemon=True)
-            thread.start()
-            thread.join(_LAST_WORDS)
-        os._exit(code)
-
-    threading.Thread(target=end, name="end-by-force", daemon=True).start()
