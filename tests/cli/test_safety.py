@@ -105,6 +105,8 @@ COMMANDS: list[tuple[str, ...]] = [
     ("quickstart", "--set", EVIL),
     ("monitor", "--once"),
     ("monitor", EVIL),
+    ("web", "--host", EVIL, "--port", "0"),
+    ("web", "--public-url", EVIL),
     ("doctor",),
 ]
 

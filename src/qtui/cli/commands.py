@@ -312,6 +312,25 @@ COMMANDS: tuple[CommandSpec, ...] = (
         ),
     ),
     CommandSpec(
+        ("web",), "web:web", "show the dashboard in a browser, by an address that works once",
+        (
+            "qtui web",
+            "qtui web --host 0.0.0.0 --port 8080 --public-url https://POD-8080.proxy.example",
+        ),
+        (
+            _argument("--host", help="address to listen on (default: 127.0.0.1, this machine "
+                      "alone)", default="127.0.0.1", metavar="HOST"),
+            _argument("--port", help="port to listen on; 0 takes a free one (default: 8080)",
+                      type=int, default=8080, metavar="N"),
+            _argument("--public-url", help="the address by which a proxy makes it reachable",
+                      metavar="URL"),
+            _argument("--sessions", help="most tabs at once, each a process (default: 4)",
+                      type=int, default=4, metavar="N"),
+        ),
+        "Runs live outside it: closing the tab, or ending this with Ctrl-C, costs them nothing. "
+        "On a pod: docs/dashboard.md",
+    ),
+    CommandSpec(
         ("doctor",), "system:doctor", "say what is missing here and the command that mends it",
         ("qtui doctor",),
         detail="Ends with 4 when something that training needs is missing, else with 0.",
