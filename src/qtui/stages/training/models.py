@@ -22,8 +22,11 @@ from qtui.stages.training.arguments import Machine, load_arguments
 from qtui.stages.training.random_state import untouched
 
 
-def machine_for(device: str) -> Machine:
+def machine_for(device: str, setting: str = "training.device") -> Machine:
     """What torch finds: `device` is auto, cpu, cuda or cuda:N, N already made the only visible GPU.
+
+    Args:
+        setting: what the error calls the setting that `device` is the value of.
 
     Raises:
         ImpossibleError: a GPU is asked for and torch sees none.
@@ -33,8 +36,8 @@ def machine_for(device: str) -> Machine:
         return Machine(device="cuda:0", bfloat16=hardware)
     if device.startswith("cuda"):
         raise ImpossibleError(
-            f"training.device is {device}, but this torch ({torch.__version__}) sees no GPU",
-            remedy="qtui doctor says what is missing; training.device: cpu trains without one",
+            f"{setting} is {device}, but this torch ({torch.__version__}) sees no GPU",
+            remedy=f"qtui doctor says what is missing; {setting}: cpu does without one",
         )
     return Machine(device="cpu", bfloat16=torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
@@ -84,10 +87,22 @@ def load_model(
         InputError: transformers does not know the architecture, or the weights do not fit it.
         ImpossibleError: what is asked for does not work on this machine.
     """
+    loaded = from_folder(path, model, load_arguments(model, machine, attention))
+    if model.use_qlora:
+        keep_trainable(loaded)
+    loaded.config.use_cache = False
+    return loaded
+
+
+def from_folder(path: Path, model: ModelConfig, arguments: dict[str, Any]) -> Any:
+    """`AutoModelForCausalLM.from_pretrained` with `arguments`, its errors made sentences.
+
+    Raises:
+        InputError: transformers does not know the architecture, or the weights do not fit it.
+        ImpossibleError: what is asked for does not work on this machine.
+    """
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
-            path, **load_arguments(model, machine, attention)
-        )
+        return AutoModelForCausalLM.from_pretrained(path, **arguments)
     except ImportError as error:
         raise ImpossibleError(
             f"{model.model_name} cannot be loaded as asked: {error}",
@@ -98,10 +113,6 @@ def load_model(
             f"{model.model_name} cannot be loaded: {error}",
             remedy="check model.model_name; only safetensors weights of causal models are read",
         ) from error
-    if model.use_qlora:
-        keep_trainable(loaded)
-    loaded.config.use_cache = False
-    return loaded
 
 
 def keep_trainable(model: torch.nn.Module) -> int:

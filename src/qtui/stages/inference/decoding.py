@@ -1,0 +1,446 @@
+"""The thread that answers: takes jobs in, computes all of them together, token by token.
+
+Between two steps jobs come and go: the prompts of new ones are read, in pieces so that a long one
+does not hold up the others, and their rows join the batch; rows that are complete leave it. Jobs
+come in the order in which they were asked for, as many at once as there are places.
+
+What goes wrong for one job fails that job. Memory that runs out fails the jobs whose prompts are
+being read, or else the longest one; the others live on. Anything else is the end: all jobs fail,
+and nothing more is taken.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
+
+import torch
+
+from qtui.errors import QtuiError
+from qtui.stages.inference.engine import (
+    Began,
+    Ended,
+    Failed,
+    GoneError,
+    Piece,
+    RefusedError,
+    Sink,
+)
+from qtui.stages.inference.prompts import Prompt
+from qtui.stages.inference.sampling import Drawn, Sampler
+from qtui.stages.inference.text_stream import TextStream
+from qtui.stages.training.recovery import is_out_of_memory
+from qtui.terminal import clean_line
+
+T = TypeVar("T")
+
+PIECE = 2048
+"""Tokens of prompts that are read in one go, between two tokens of the answers under way."""
+
+
+class Batch(Protocol):
+    """Rows that are computed together: see `batch.Rows`."""
+
+    lengths: list[int]
+
+    def __len__(self) -> int: ...
+    def reading(self, prompts: Sequence[Sequence[int]], piece: int) -> Iterator[torch.Tensor]: ...
+    def step(self, tokens: torch.Tensor) -> torch.Tensor: ...
+    def keep(self, rows: Sequence[int]) -> None: ...
+    def join(self, other: Any) -> None: ...
+
+
+class Composition(Protocol):
+    """Puts the right adapter behind each row: see `adapters.Adapters`."""
+
+    def compose(self, names: Sequence[str | None]) -> None: ...
+    def go_together(self, names: Sequence[str | None]) -> bool: ...
+
+
+@dataclass(eq=False)
+class Answer:
+    """One job on its way; also the ticket that its sender holds."""
+
+    sink: Sink
+    prompt: Prompt
+    drawn: Drawn
+    text: TextStream
+    adapter: str | None
+    """Name of the adapter inside the model; none for the base."""
+    ends: frozenset[int]
+    """Tokens that complete it; they are not part of its text."""
+    budget: int
+    """Tokens that it may have."""
+    shows_special: bool
+    wake: Callable[[], None]
+    over: Callable[[], None] = lambda: None
+    """Called once, when it has ended or failed."""
+    tokens: int = 0
+    cancelled: bool = field(default=False)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.wake()
+
+
+@dataclass
+class _Reading:
+    """Prompts that are being read, a piece at each step."""
+
+    answers: list[Answer]
+    rows: Batch
+    pieces: Iterator[torch.Tensor]
+    left: int
+    """Pieces that are not read yet."""
+
+
+class Decoder:
+    """See the module. `new_rows` makes an empty batch; `places` rows are answered at once."""
+
+    def __init__(
+        self,
+        new_rows: Callable[[], Batch],
+        composition: Composition,
+        *,
+        places: int,
+        device: torch.device,
+    ) -> None:
+        self._new_rows = new_rows
+        self._composition = composition
+        self._places = places
+        self._device = device
+        self._condition = threading.Condition()
+        self._waiting: deque[Answer] = deque()
+        self._errands: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._closed = False
+        self._trouble = ""
+        # Of the thread alone.
+        self._rows = new_rows()
+        self._running: list[Answer] = []
+        self._reading: _Reading | None = None
+        self._sampler: Sampler | None = None
+        self._tokens = torch.empty(0, dtype=torch.long)
+        self._thread = threading.Thread(target=self._main, name="qtui-decoder", daemon=True)
+        self._thread.start()
+
+    # From any thread.
+
+    def submit(self, answer: Answer) -> None:
+        """Answer it when there is a place. Raises GoneError when the thread has ended."""
+        with self._condition:
+            self._refuse_if_gone()
+            self._waiting.append(answer)
+            self._condition.notify()
+
+    def between_steps(self, errand: Callable[[], T]) -> T:
+        """Do `errand` on the thread, where no step is under way; returns what it returns."""
+        future: Future[T] = Future()
+        with self._condition:
+            self._refuse_if_gone()
+            self._errands.append((errand, future))
+            self._condition.notify()
+        return future.result()
+
+    def wake(self) -> None:
+        """Look again at what was cancelled."""
+        with self._condition:
+            self._condition.notify()
+
+    @property
+    def trouble(self) -> str:
+        return self._trouble
+
+    def close(self) -> None:
+        """End all jobs as cancelled, and the thread."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+        self._thread.join()
+
+    def _refuse_if_gone(self) -> None:
+        if self._trouble or self._closed:
+            raise _gone(self._trouble or "the engine is closed")
+
+    # The thread.
+
+    def _main(self) -> None:
+        try:
+            while self._wait():
+                self._run_errands()
+                with torch.inference_mode():
+                    self._turn()
+            for answer in self._all():
+                self._end(answer, "cancelled")
+        except BaseException as error:
+            traceback.print_exc()
+            first = (str(error).splitlines() or [""])[0]
+            self._die(f"{type(error).__name__}: {clean_line(first, 300)}")
+
+    def _wait(self) -> bool:
+        """Wait for something to do; false when closed."""
+        with self._condition:
+            self._condition.wait_for(
+                lambda: (
+                    self._closed or self._running or self._reading or self._waiting or self._errands
+                )
+            )
+            return not self._closed
+
+    def _run_errands(self) -> None:
+        while self._errands:
+            errand, future = self._errands.popleft()
+            try:
+                future.set_result(errand())
+            except Exception as error:
+                future.set_exception(error)
+
+    def _turn(self) -> None:
+        self._drop_cancelled()
+        if self._reading is None:
+            self._admit()
+        if self._reading is not None:
+            self._read()
+        if self._running:
+            self._step()
+
+    def _drop_cancelled(self) -> None:
+        with self._condition:
+            gone = [answer for answer in self._waiting if answer.cancelled]
+            for answer in gone:
+                self._waiting.remove(answer)
+        for answer in gone:
+            self._end(answer, "cancelled")
+        if any(answer.cancelled for answer in self._running):
+            cancelled = [answer for answer in self._running if answer.cancelled]
+            self._leave(cancelled)
+            for answer in cancelled:
+                self._end(answer, "cancelled")
+        reading = self._reading
+        if reading is not None and all(answer.cancelled for answer in reading.answers):
+            self._reading = None
+            for answer in reading.answers:
+                self._end(answer, "cancelled")
+
+    # Prompts.
+
+    def _admit(self) -> None:
+        """Begin to read the prompts of the jobs whose turn it is."""
+        taken: list[Answer] = []
+        names: list[str | None] = [answer.adapter for answer in self._running]
+        longest = 0
+        with self._condition:
+            while self._waiting and len(names) < self._places:
+                answer = self._waiting[0]
+                wider = max(longest, len(answer.prompt.ids))
+                # Prompts that are read together are padded to one length.
+                if taken and wider * (len(taken) + 1) > PIECE:
+                    break
+                if not self._composition.go_together([*names, answer.adapter]):
+                    break
+                longest = wider
+                names.append(answer.adapter)
+                taken.append(self._waiting.popleft())
+        if taken:
+            self._reading = self._begin_reading(taken)
+
+    def _begin_reading(self, answers: list[Answer]) -> _Reading:
+        rows = self._new_rows()
+        prompts = [answer.prompt.ids for answer in answers]
+        longest = max(map(len, prompts))
+        piece = max(PIECE // len(answers), 1)
+        return _Reading(answers, rows, rows.reading(prompts, piece), -(-longest // piece))
+
+    def _read(self) -> None:
+        """Read a piece; behind the last one the first tokens are drawn and the rows join."""
+        reading = self._reading
+        assert reading is not None
+        try:
+            self._composition.compose([answer.adapter for answer in reading.answers])
+            logits = next(reading.pieces)
+            reading.left -= 1
+            if reading.left:
+                return
+            self._reading = None
+            self._join(reading, logits)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._reading = None
+            self._retry_alone(reading.answers)
+
+    def _join(self, reading: _Reading, logits: torch.Tensor) -> None:
+        sampler = self._sampler_for(reading.answers, logits)
+        tokens = sampler.choose(logits)
+        broken = logits.isnan().any(dim=-1).tolist()
+        # Memory may run out here, so it comes before anybody is told of a token.
+        self._rows.join(reading.rows)
+        self._tokens = torch.cat([self._tokens.to(tokens.device), tokens])
+        self._running.extend(reading.answers)
+        self._sampler = None
+        over = []
+        for answer, token, nan in zip(reading.answers, tokens.tolist(), broken, strict=True):
+            answer.sink(Began(len(answer.prompt.ids), answer.prompt.text))
+            if nan:
+                self._fail(answer, _no_numbers())
+                over.append(answer)
+            elif self._take(answer, token):
+                over.append(answer)
+        self._leave(over)
+
+    def _retry_alone(self, answers: list[Answer]) -> None:
+        """Prompts were too much for the memory: together, try each alone; alone, it fails."""
+        _give_back(self._device)
+        if len(answers) == 1:
+            self._fail(answers[0], _out_of_memory())
+            return
+        # The first goes on at once; the others come next in the queue.
+        with self._condition:
+            self._waiting.extendleft(reversed(answers[1:]))
+        self._reading = self._begin_reading(answers[:1])
+
+    # Steps.
+
+    def _step(self) -> None:
+        try:
+            self._composition.compose([answer.adapter for answer in self._running])
+            logits = self._rows.step(self._tokens)
+            if self._sampler is None:
+                self._sampler = self._sampler_for(self._running, logits)
+            self._tokens = self._sampler.choose(logits)
+            tokens = self._tokens.tolist()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._drop_longest()
+            return
+        over = [
+            answer
+            for answer, token in zip(self._running, tokens, strict=True)
+            if self._take(answer, token)
+        ]
+        self._leave(over)
+
+    def _sampler_for(self, answers: Sequence[Answer], logits: torch.Tensor) -> Sampler:
+        return Sampler([answer.drawn for answer in answers], logits.shape[1], logits.device)
+
+    def _take(self, answer: Answer, token: int) -> bool:
+        """Give the text of a new token; returns whether the answer is over."""
+        try:
+            reason = self._given(answer, token)
+        except Exception as error:
+            traceback.print_exc()
+            name = type(error).__name__
+            known = error if isinstance(error, QtuiError) else QtuiError(f"{name}: {error}")
+            self._fail(answer, known)
+            return True
+        if reason is not None:
+            self._end(answer, reason)
+        return reason is not None
+
+    def _given(self, answer: Answer, token: int) -> Literal["stop", "length"] | None:
+        if answer.budget == 0:
+            return "length"
+        answer.tokens += 1
+        answer.drawn.seen.append(token)
+        ends = token in answer.ends
+        text = "" if ends and not answer.shows_special else answer.text.add(token)
+        reason: Literal["stop", "length"] | None = "stop" if ends or answer.text.stopped else None
+        if reason is None and answer.drawn.grammar is not None:
+            answer.drawn.grammar.take(token)
+            if answer.drawn.grammar.over:
+                reason = "stop"
+        if reason is None and answer.tokens >= answer.budget:
+            reason = "length"
+        if reason is not None and not answer.text.stopped:
+            text += answer.text.end()
+            if answer.text.stopped:
+                reason = "stop"
+        answer.sink(Piece(text))
+        return reason
+
+    def _drop_longest(self) -> None:
+        """There is no memory for another token of all: the longest answer fails for the others."""
+        lengths = self._rows.lengths
+        longest = self._running[max(range(len(lengths)), key=lambda row: lengths[row])]
+        self._fail(longest, _out_of_memory())
+        if len(self._running) == 1:
+            self._rows, self._running = self._new_rows(), []
+            self._tokens, self._sampler = self._tokens[:0], None
+        else:
+            self._leave([longest])
+        _give_back(self._device)
+
+    def _leave(self, over: Sequence[Answer]) -> None:
+        """Take the rows of `over` out of the batch."""
+        if not over:
+            return
+        gone = set(map(id, over))
+        kept = [row for row, answer in enumerate(self._running) if id(answer) not in gone]
+        self._rows.keep(kept)
+        self._tokens = self._tokens[kept]
+        self._running = [self._running[row] for row in kept]
+        self._sampler = None
+
+    # Ends.
+
+    def _end(self, answer: Answer, reason: Literal["stop", "length", "cancelled"]) -> None:
+        answer.over()
+        answer.sink(Ended(reason, len(answer.prompt.ids), answer.tokens))
+
+    def _fail(self, answer: Answer, error: QtuiError) -> None:
+        answer.over()
+        answer.sink(Failed(error))
+
+    def _all(self) -> list[Answer]:
+        """Every job there is, taken out of everything."""
+        with self._condition:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        reading = self._reading.answers if self._reading is not None else []
+        running, self._running, self._reading = self._running, [], None
+        return [*running, *reading, *waiting]
+
+    def _die(self, why: str) -> None:
+        with self._condition:
+            self._trouble = why
+            errands = list(self._errands)
+            self._errands.clear()
+        for answer in self._all():
+            self._fail(answer, _gone(why))
+        for _, future in errands:
+            future.set_exception(_gone(why))
+
+
+def _gone(why: str) -> GoneError:
+    return GoneError(
+        f"the engine has ended: {why}",
+        remedy="start the server again; worker.log in its run's folder has the whole traceback",
+    )
+
+
+def _out_of_memory() -> RefusedError:
+    return RefusedError(
+        "there is not enough memory for this request beside the others",
+        code="out_of_memory",
+        status=503,
+        remedy="ask again with a shorter prompt or a lower max_tokens, or when less is going on; "
+        "a server started with a lower max_concurrent or max_context keeps more in hand",
+    )
+
+
+def _no_numbers() -> QtuiError:
+    return QtuiError(
+        "the model's answer is no numbers (NaN): something in it is out of the range of its type",
+        remedy="serve it with dtype bfloat16 or float32; an adapter whose training diverged "
+        "answers like this too",
+    )
+
+
+def _give_back(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
