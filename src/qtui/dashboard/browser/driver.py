@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from textual._xterm_parser import XTermParser
 from textual.drivers._byte_stream import ByteStream
 from textual.drivers.web_driver import WebDriver, _ExitInput
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.geometry import Size
 
 from qtui.dashboard.driver import TerminalWriter
@@ -25,6 +25,7 @@ from qtui.dashboard.leaving import Leaves
 if TYPE_CHECKING:
     from qtui.app import QtuiApp
 
+_ESCAPE = b"\x1b"
 _OURS, _STANDARD_OUTPUT, _STANDARD_ERROR = "__GANGLION__\n", 1, 2
 
 
@@ -75,7 +76,10 @@ class BrowserDriver(Leaves, WebDriver):
         try:
             for data in self._input_reader:
                 for kind, payload in packets.feed(data) if data else ():
-                    if kind == "D":
+                    if payload == _ESCAPE and kind == "D":
+                        # A packet is one key: this is no beginning of a sequence to wait for.
+                        self.hand_over((Key("escape", "\x1b"),))
+                    elif kind == "D":
                         self.hand_over(parser.feed(decode(payload)))
                     else:
                         self._on_meta(kind, payload)

@@ -149,11 +149,12 @@ class BrowserServer(Server):
         return websocket
 
     async def _serve(self, request: web.Request, websocket: web.WebSocketResponse) -> None:
-        size = [to_int(request.query.get(name, ""), 0) for name in ("width", "height")]
+        width = to_int(request.query.get("width", ""), 80)
+        height = to_int(request.query.get("height", ""), 24)
         session = Session(self._program, websocket, self.download_manager)
         self._open.add(session)
         try:
-            await session.start(*size)
+            await session.start(width, height)
             tab = asyncio.create_task(self._until_gone(websocket, session))
             program = asyncio.create_task(session.ended.wait())
             await asyncio.wait((tab, program), return_when=asyncio.FIRST_COMPLETED)
