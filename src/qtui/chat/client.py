@@ -67,8 +67,7 @@ def parse_url(text: str) -> Address:
         InputError: it is none, or has a key in it.
     """
     if text.startswith("unix:"):
-        socket = text.removeprefix("unix:").replace("//", "/", 1)
-        return Address("http://localhost", socket)
+        return Address("http://localhost", text.removeprefix("unix:").removeprefix("//"))
     url = text if "://" in text else f"http://{text}"
     shown = clean_line(text, 200)
     try:

@@ -120,6 +120,8 @@ def error_of(value: Any) -> Mapping[str, Any] | None:
         return {"message": error, "type": value.get("error_type")}
     if value.get("object") == "error":  # vLLM before 0.10
         return value
+    if isinstance(value.get("reason"), str):  # /health
+        return {"message": value["reason"], "code": value.get("status")}
     detail = value.get("detail")
     if detail is not None and "choices" not in value:  # FastAPI
         return {"message": detail if isinstance(detail, str) else json.dumps(detail)}

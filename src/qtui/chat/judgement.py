@@ -78,6 +78,8 @@ def of(
     over = None
     if verdict == "better":
         over = _other(found, side, over_id)
+    if verdict == "good" and answer.edited is not None:
+        verdict = "edited"  # what is good is what the user made of it
     if verdict == "edited" and text is None:
         text = answer.edited
     judgement = Judgement(
