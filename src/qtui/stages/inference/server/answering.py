@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from qtui.stages.inference.engine import Began, Ended, Failed, Job, Piece, Report
 from qtui.stages.inference.server import chunks
 from qtui.stages.inference.server.answers import Answer, Answers, Broke
-from qtui.stages.inference.server.errors import refusal, refused, stopping
+from qtui.stages.inference.server.errors import refusal, stopping
 from qtui.stages.inference.server.trace import Trace, trace_of
 
 WAITING_SECONDS = 10.0
@@ -46,11 +46,9 @@ class Answering(Response):
         stream: bool,
         usage: bool,
         return_prompt: bool,
-        max_prompt_tokens: int | None,
     ) -> None:
         self._answers, self._job, self._shape = answers, job, shape
         self._stream, self._usage, self._return_prompt = stream, usage, return_prompt
-        self._max_prompt_tokens = max_prompt_tokens
         self.background = None
         self.status_code = 200
         self.body = b""
@@ -141,13 +139,6 @@ class Answering(Response):
         for report in reports:
             if isinstance(report, Began):
                 trace.prompt, trace.prompt_tokens = report.prompt, report.prompt_tokens
-                most = self._max_prompt_tokens
-                if most is not None and report.prompt_tokens > most:
-                    answer.cancel()
-                    message = (
-                        f"the prompt has {report.prompt_tokens:,} tokens; allowed are {most:,}"
-                    )
-                    raise refused(400, message, "context_length_exceeded", "messages")
             elif isinstance(report, Ended):
                 if report.reason == "cancelled":
                     raise stopping()

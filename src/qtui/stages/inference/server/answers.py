@@ -152,6 +152,11 @@ class Answers:
         self._loading = ThreadPoolExecutor(1, "qtui-load")
 
     @property
+    def busy(self) -> bool:
+        """Whether anything is being answered."""
+        return bool(self._open)
+
+    @property
     def waiting(self) -> int:
         """Requests that the engine has not begun."""
         return sum(answer.began is None for answer in self._open)

@@ -134,7 +134,7 @@ def _api(service: Service) -> FastAPI:
 
 
 def _add_routes(api: FastAPI, service: Service) -> None:
-    config, answers = service.config, service.answers
+    answers = service.answers
 
     @api.get("/v1/models", response_model=answers_as.Models, responses=_errors(*_AT_THE_DOOR))
     async def models() -> Response:
@@ -195,7 +195,6 @@ def _add_routes(api: FastAPI, service: Service) -> None:
             stream=bool(body.stream),
             usage=bool(options and options.include_usage),
             return_prompt=bool(body.return_prompt),
-            max_prompt_tokens=config.max_prompt_tokens,
         )
 
     @api.get(

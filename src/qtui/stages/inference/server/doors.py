@@ -13,10 +13,10 @@ socket no page can call, and Host is not looked at.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qtui.runs.serving import is_loopback
 from qtui.stages.inference.server.errors import Refusal
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -100,16 +100,6 @@ def doors(
         return Doors(None, allowed, key)
     own = f"[{host}]" if ":" in host else host
     return Doors(_LOOPBACK | named | {own.lower()}, allowed, key)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`, a name or an address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _name(host: str) -> str:

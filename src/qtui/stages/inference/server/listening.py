@@ -19,7 +19,7 @@ from pathlib import Path
 
 from qtui.config.serve import KEY_VARIABLE
 from qtui.errors import ImpossibleError, InputError
-from qtui.stages.inference.server.doors import is_loopback
+from qtui.runs.serving import is_loopback
 from qtui.terminal import clean_line
 
 SOCKET = "serve.sock"

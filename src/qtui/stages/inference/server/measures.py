@@ -35,7 +35,7 @@ class Measures:
         """Requests that the engine was asked to answer and that are over."""
         self._failed = self._cancelled = self._prompt_tokens = self._completion_tokens = 0
         self._firsts: deque[float] = deque(maxlen=_WINDOW)
-        self._period = (time.monotonic(), 0)
+        self._period = (time.monotonic(), 0, 0)  # its begin; tokens, requests before
         registry = self.registry
         self._by_status = Counter(
             "qtui_requests", "Requests", ["route", "model", "status"], registry=registry
@@ -96,13 +96,16 @@ class Measures:
             if answer.first is not None:
                 self._firsts.append(answer.first - trace.began)
 
-    def period(self) -> dict[str, float | None]:
-        """The values of a metrics event: of the time since the last call."""
+    def period(self) -> dict[str, float | None] | None:
+        """The values of a metrics event: of the time since the last call; none, when no request
+        ended in it."""
         with self._mutex:
             now = time.monotonic()
-            since, before = self._period
+            since, before, reported = self._period
+            if self.requests == reported:
+                return None
             tokens = self._completion_tokens
-            self._period = (now, tokens)
+            self._period = (now, tokens, self.requests)
             firsts = sorted(self._firsts)
             self._firsts.clear()
             requests, failed = self.requests, self._failed

@@ -62,16 +62,13 @@ class Running:
             timeout_keep_alive=patience.idle_seconds,
         )
         self._server = _Server(config, service)
+        self.ended = threading.Event()
+        """Set when the thread has ended, for whatever reason."""
         self._thread = threading.Thread(target=self._run, name="qtui-http", daemon=True)
 
     def start(self) -> None:
         """Answer requests from now on."""
         self._thread.start()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
 
     def stop(self, grace: float = GRACE_SECONDS) -> None:
         """End: no new requests; running ones may go on for `grace` seconds."""
@@ -88,5 +85,8 @@ class Running:
             )
 
     def _run(self) -> None:
-        with suppress(SystemExit):
-            self._server.run(sockets=[self.listener.socket])
+        try:
+            with suppress(SystemExit):
+                self._server.run(sockets=[self.listener.socket])
+        finally:
+            self.ended.set()
