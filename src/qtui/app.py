@@ -49,12 +49,14 @@ from qtui.widgets.gpu_past import GpuPasts
 if TYPE_CHECKING:
     from qtui.config.models import FineTuneConfig
     from qtui.runs.folder import Run
+    from qtui.runs.serving import Address
 
 _SCREENS = {
     "home": "qtui.screens.home.screen:HomeScreen",
     "configure": "qtui.screens.configure.screen:ConfigureScreen",
     "data": "qtui.screens.data.screen:DataScreen",
     "monitor": "qtui.screens.monitor.screen:MonitorScreen",
+    "chat": "qtui.screens.chat.screen:ChatScreen",
     "system": "qtui.screens.system:SystemScreen",
 }
 
@@ -90,7 +92,13 @@ class QtuiApp(App[None], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False  # ours is lighter on the line: no animation, no indicator
     CSS_PATH = "app.tcss"
 
-    def __init__(self, workspace: Path, driver_class: type[Driver] | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        driver_class: type[Driver] | None = None,
+        begin: Callable[[QtuiApp], object] | None = None,
+    ) -> None:
+        """`begin` is called once the application runs: to open a screen other than Home."""
         abilities = terminal_abilities()
         self.user, problems = read_user_config()
         self.unicode = not self.user.ascii and abilities.unicode
@@ -100,6 +108,7 @@ class QtuiApp(App[None], inherit_bindings=False):
         ScrollBar.renderer = PlainScrollBar
         super().__init__(driver_class)
         self.workspace = workspace
+        self._begin = begin
         self.animation_level = "none"
         self.looks, theme_problems = load_themes(config_folder() / "themes")
         for look in self.looks.values():
@@ -120,6 +129,8 @@ class QtuiApp(App[None], inherit_bindings=False):
         self.alerting.start()
         for problem in self._problems:
             self.say(problem, "warning")
+        if self._begin is not None:
+            self._begin(self)
 
     def on_unmount(self) -> None:
         self._reader.close()
@@ -218,6 +229,14 @@ class QtuiApp(App[None], inherit_bindings=False):
         """Show the Configure screen with `config`, with the run file at `path`, or as it is."""
         self._at("configure", lambda screen: screen.open(config, path))
 
+    def chat(self, *refs: str, address: Address | None = None) -> None:
+        """Talk to what `refs` name (one or two of: a run, RUN@STEP, a base model), or to the server
+        at `address`; its server is started at once where there is none."""
+        from qtui.screens.chat.opening import Talk
+
+        talk = Talk(refs, address)
+        self._at("chat", lambda screen: screen.open(talk))
+
     def first_screen(self, mode: str) -> Screen[Any] | None:
         """The first screen of `mode`; none before it was ever shown."""
         stack = self._screen_stacks.get(mode)
@@ -246,6 +265,8 @@ class QtuiApp(App[None], inherit_bindings=False):
             self._first_of_mode()
         elif name == "data":
             self._show_data()
+        elif name == "chat":
+            self._show_chat()
         else:
             self.switch_mode(name)
 
@@ -255,6 +276,13 @@ class QtuiApp(App[None], inherit_bindings=False):
 
         find = finder(self)
         self._at("data", lambda screen: screen.show(find))
+
+    def _show_chat(self) -> None:
+        """Go on with the conversation; before there is one, begin it with what is shown here."""
+        from qtui.screens.chat.neighbours import finder
+
+        find = finder(self)
+        self._at("chat", lambda screen: None if screen.session else screen.find(find))
 
     async def action_back(self, may_leave: bool = True) -> None:
         """One screen back; from the first one of a mode to Home; from there out, if asked."""

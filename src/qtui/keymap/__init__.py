@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
-from qtui.keymap import choosing, configure, data, everywhere, home, monitor, system
+from qtui.keymap import chat, choosing, configure, data, everywhere, home, monitor, system
 from qtui.keymap.key import EVERYWHERE as EVERYWHERE
 from qtui.keymap.key import Key as Key
 
@@ -19,6 +19,7 @@ TABLE: tuple[Key, ...] = (
     *monitor.KEYS,
     *configure.KEYS,
     *data.KEYS,
+    *chat.KEYS,
     *choosing.KEYS,
     *system.KEYS,
 )

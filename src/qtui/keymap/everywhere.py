@@ -9,6 +9,7 @@ KEYS = (
     Key("app.configure", "2", "screen('configure')", "configure", "Set up a run.", bar=False),
     Key("app.data", "3", "screen('data')", "data", "Every row as the model sees it.", bar=False),
     Key("app.monitor", "4", "screen('monitor')", "monitor", "Watch a run.", bar=False),
+    Key("app.chat", "6", "screen('chat')", "chat", "Talk to a model.", bar=False),
     Key("app.system", "9", "screen('system')", "system", "This machine.", bar=False),
     Key("app.help", "question_mark,f1", "help", "help", "Show what every key does."),
     Key(

@@ -38,6 +38,7 @@ KEYS = (
         "Copy the run's command: to the clipboard, and always to a file.",
         bar=False,
     ),
+    Key("home.talk", "T", "talk", "talk", "Talk to what the run has learnt.", bar=False),
     Key("home.up", "up,k", "move(-1)", "up", "The run above.", bar=False),
     Key("home.down", "down,j", "move(1)", "down", "The run below.", bar=False),
     Key("home.page_up", "pageup", "page(-1)", "page up", "A page of runs up.", bar=False),

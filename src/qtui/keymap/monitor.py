@@ -127,6 +127,7 @@ KEYS = (
     Key(
         "monitor.copy", "y", "copy", "copy command", "Copy the command that shows this.", bar=False
     ),
+    Key("monitor.talk", "T", "talk", "talk", "Talk to the newest checkpoint.", bar=False),
     Key("monitor.seen", "a", "seen", "seen", "Take the alert away: you have seen it.", bar=False),
     Key(
         "monitor.previous_run",

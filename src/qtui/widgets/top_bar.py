@@ -8,7 +8,14 @@ from textual.widget import Widget
 
 from qtui.terminal import clean_line, columns, cut
 
-PLACES = (("1", "home"), ("2", "configure"), ("3", "data"), ("4", "monitor"), ("9", "system"))
+PLACES = (
+    ("1", "home"),
+    ("2", "configure"),
+    ("3", "data"),
+    ("4", "monitor"),
+    ("6", "chat"),
+    ("9", "system"),
+)
 """Screens in the order of their numbers."""
 _NAME = " qtui "
 

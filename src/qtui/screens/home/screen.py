@@ -53,7 +53,7 @@ Without the dashboard:
 _DETAIL_ROWS = ((48, 18), (34, 13), (28, 8), (14, 6), (0, 0))
 """Height of the terminal from which on so many rows tell of the run under the cursor."""
 
-_NEEDS_A_RUN = {"open", "delete", "copy", "command", "mark", "stop", "resume"}
+_NEEDS_A_RUN = {"open", "delete", "copy", "command", "mark", "stop", "resume", "talk"}
 
 
 class News(Message, bubble=False):
@@ -285,6 +285,11 @@ class HomeScreen(Frame):
         """Watch the run."""
         if self._run is not None:
             self.qtui.open_run(self._run)
+
+    def action_talk(self) -> None:
+        """Talk to what the run has learnt."""
+        if self._run is not None:
+            self.qtui.chat(self._run.id)
 
     def action_new(self) -> None:
         """Set up a run."""

@@ -423,6 +423,11 @@ class MonitorScreen(Frame):
         """Go on with a run that is over."""
         self._ask(run_actions.resume)
 
+    def action_talk(self) -> None:
+        """Talk to the run's adapter, or to its newest checkpoint while it has none."""
+        if self.followed is not None:
+            self.qtui.chat(self.followed.run.id)
+
     def _ask(self, action: Callable[[QtuiApp, Run], Awaitable[bool]]) -> None:
         if self.followed is not None:
             self.run_worker(self._asked(action, self.followed))
