@@ -142,7 +142,8 @@ class Answers:
         """When somebody last asked or was answered."""
         self._places = max_concurrent + max_queue
         self._max_concurrent = max_concurrent
-        self._open: set[Answer] = set()
+        self.open: set[Answer] = set()
+        """Those whose job is not over."""
         self._seconds = deque[float](maxlen=32)  # how long the last answers took
         self._letters: deque[tuple[Answer, Report | Broke]] = deque()
         self._called = False
@@ -154,17 +155,17 @@ class Answers:
     @property
     def busy(self) -> bool:
         """Whether anything is being answered."""
-        return bool(self._open)
+        return bool(self.open)
 
     @property
     def waiting(self) -> int:
         """Requests that the engine has not begun."""
-        return sum(answer.began is None for answer in self._open)
+        return sum(answer.began is None for answer in self.open)
 
     @property
     def running(self) -> int:
         """Requests that the engine is answering."""
-        return len(self._open) - self.waiting
+        return len(self.open) - self.waiting
 
     def ask(self, job: Job) -> Answer:
         """Let `job` in and have it handed to the engine.
@@ -175,7 +176,7 @@ class Answers:
             raise stopping()
         if trouble := self.engine.trouble():
             raise refused(503, f"the engine has died: {trouble}", "engine_gone")
-        if len(self._open) >= self._places:
+        if len(self.open) >= self._places:
             message = (
                 f"all places are taken: {self.running} requests are being answered and "
                 f"{self.waiting} wait; try again later, or start the server with a larger max_queue"
@@ -184,7 +185,7 @@ class Answers:
             raise ApiError(Refusal(429, message, "queue_full", headers=headers))
         self._loop = self._loop or asyncio.get_running_loop()
         answer = Answer(job, self._loop)
-        self._open.add(answer)
+        self.open.add(answer)
         self.active = answer.asked
         known = any(model.id == job.model for model in self.engine.models())
         pool = self._pool if known else self._loading
@@ -194,7 +195,7 @@ class Answers:
     def stop_all(self) -> None:
         """End all answers."""
         self.stopping = True
-        for answer in list(self._open):
+        for answer in list(self.open):
             answer.stop()
 
     def close(self) -> None:
@@ -217,7 +218,7 @@ class Answers:
             answer, report = self._letters.popleft()
             if isinstance(report, Ended | Failed | Broke):
                 answer.over = True
-                self._open.discard(answer)
+                self.open.discard(answer)
                 self.active = time.monotonic()
                 self._seconds.append(self.active - answer.asked)
             answer.take(report)

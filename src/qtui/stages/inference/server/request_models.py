@@ -46,7 +46,9 @@ Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, strict=True, extra="forbid", frozen=True
+    )
 
 
 class StreamOptions(_Body):
@@ -73,7 +75,9 @@ class JsonObject(_Body):
 class JsonSchema(_Body):
     """A JSON Schema by which the answer is constrained."""
 
-    model_config = ConfigDict(extra="ignore", serialize_by_alias=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, extra="ignore", serialize_by_alias=True
+    )
 
     name: str = ""
     description: str | None = None
@@ -102,7 +106,9 @@ class TextPart(_Body):
 class Message(BaseModel):
     """One turn of a conversation. Fields that no chat template reads are passed over."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, strict=True, extra="ignore", frozen=True
+    )
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     """`developer` is what OpenAI calls `system` by now."""
@@ -145,7 +151,9 @@ class Message(BaseModel):
 class Function(BaseModel):
     """A function that the model may be told of."""
 
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, strict=True, extra="allow", frozen=True
+    )
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
     description: str | None = None
@@ -155,7 +163,9 @@ class Function(BaseModel):
 class Tool(BaseModel):
     """A tool, as the chat template shows it to the model."""
 
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, strict=True, extra="allow", frozen=True
+    )
 
     type: Literal["function"]
     function: Function

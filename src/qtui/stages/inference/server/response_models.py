@@ -10,7 +10,7 @@ FinishReason = Literal["stop", "length"]
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
 
 
 class ErrorDetail(_Answer):
