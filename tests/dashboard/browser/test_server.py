@@ -92,6 +92,7 @@ async def served(
         try:
             yield Served(f"http://127.0.0.1:{runner.addresses[0][1]}", gate, browser, said)
         finally:
+            await server.end()
             await runner.cleanup()
 
 

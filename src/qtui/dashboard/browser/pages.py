@@ -49,6 +49,7 @@ def unknown_host(host: str) -> web.Response:
 def _page(status: int, title: str, body: str, head: str = "") -> web.Response:
     text = (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{head}'
+        '<link rel="icon" href="data:,">'  # or the browser asks for one
         f"<title>{escape(title)}</title></head><body>{body}</body></html>"
     )
     return web.Response(status=status, text=text, content_type="text/html")

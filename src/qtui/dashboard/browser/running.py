@@ -45,6 +45,7 @@ async def run(server: BrowserServer, host: str, port: int, ready: Callable[[int]
         ready(runner.addresses[0][1])
         await told.wait()
     finally:
+        await server.end()
         await runner.cleanup()
 
 

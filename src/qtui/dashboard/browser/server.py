@@ -25,6 +25,7 @@ from qtui.terminal import clean_line
 
 _PAGE = Path(__file__).with_name("page")
 _ROOM_WITHIN = 3.0  # seconds: a tab that is reloaded connects before its old process has ended
+_FAREWELL_WITHIN = 2.0  # seconds for a tab to answer that it is closed
 _FONT_SIZES = range(8, 49)
 _CLOSE_TEXT = 120  # bytes that a websocket may say when it is closed, RFC 6455 5.5
 _WEB_FAULTS = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
@@ -59,11 +60,11 @@ class BrowserServer(Server):
         self._room = asyncio.Semaphore(sessions)
         self._say = say
         self._heartbeat = heartbeat
-        self._open: set[Session] = set()
+        self._open: dict[Session, asyncio.Task[None]] = {}
         self._leaving = False
 
     async def application(self) -> web.Application:
-        """The application, with everything in it closed at its shutdown."""
+        """The application; whoever runs it calls `end` before it is shut down."""
         app = await self._make_app()
         app.router.add_static("/page", _PAGE / "static")
         app.middlewares.append(self._check)
@@ -73,10 +74,13 @@ class BrowserServer(Server):
     async def on_startup(self, app: web.Application) -> None:
         """Prints nothing, where textual-serve would print its name."""
 
-    async def on_shutdown(self, app: web.Application) -> None:
-        """End every dashboard."""
+    async def end(self) -> None:
+        """End every dashboard, and part with its tab while that is still heard."""
         self._leaving = True
-        await asyncio.gather(*(session.stop() for session in list(self._open)))
+        tabs = dict(self._open)
+        await asyncio.gather(*(session.stop() for session in tabs))
+        if tabs:
+            await asyncio.wait(tabs.values(), timeout=_FAREWELL_WITHIN)
 
     # -- who may ----------------------------------------------------------------------------------
 
@@ -134,25 +138,31 @@ class BrowserServer(Server):
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
         """A tab, from when it connects until it is gone or its dashboard has ended."""
-        websocket = web.WebSocketResponse(heartbeat=self._heartbeat)
+        websocket = web.WebSocketResponse(heartbeat=self._heartbeat, timeout=_FAREWELL_WITHIN)
         await websocket.prepare(request)
         try:
             await asyncio.wait_for(self._room.acquire(), _ROOM_WITHIN)
         except TimeoutError:
-            text = f"{self._limit} dashboards are open, the most here. Close one and open again."
+            open_now = "1 dashboard is" if self._limit == 1 else f"{self._limit} dashboards are"
+            text = f"{open_now} open, the most here. Close one and open again."
             await _close(websocket, _TOO_MANY, text)
             return websocket
+        session = Session(self._program, websocket, self.download_manager)
+        width = to_int(request.query.get("width", ""), 80)
+        height = to_int(request.query.get("height", ""), 24)
+        self._open[session] = asyncio.create_task(self._serve(session, websocket, width, height))
         try:
-            await self._serve(request, websocket)
+            await self._open[session]
         finally:
+            del self._open[session]
             self._room.release()
         return websocket
 
-    async def _serve(self, request: web.Request, websocket: web.WebSocketResponse) -> None:
-        width = to_int(request.query.get("width", ""), 80)
-        height = to_int(request.query.get("height", ""), 24)
-        session = Session(self._program, websocket, self.download_manager)
-        self._open.add(session)
+    async def _serve(
+        self, session: Session, websocket: web.WebSocketResponse, width: int, height: int
+    ) -> None:
+        if self._leaving:
+            return
         try:
             await session.start(width, height)
             tab = asyncio.create_task(self._until_gone(websocket, session))
@@ -167,7 +177,6 @@ class BrowserServer(Server):
         finally:
             by_itself = session.ended.is_set()
             await session.stop()
-            self._open.discard(session)
         if not websocket.closed:
             await self._part(websocket, session, by_itself)
 
