@@ -126,6 +126,10 @@ def _engine(run: Run, config: ServeConfig, log: EventLog, control: Control) -> E
         from qtui.stages.inference import gguf_engine
 
         return gguf_engine.start(config, say)
+    if config.chosen_engine == "vllm":
+        from qtui.stages.inference import vllm_engine
+
+        return vllm_engine.start(workspace, config, say)
     from qtui.stages.inference import transformers_engine
 
     return transformers_engine.load(

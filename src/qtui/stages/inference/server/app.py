@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from qtui.config.serve import ServeConfig
 from qtui.errors import QtuiError
 from qtui.stages.inference.engine import Engine, Job, Served, unknown_model
-from qtui.stages.inference.server import chunks
+from qtui.stages.inference.server import chunks, openapi
 from qtui.stages.inference.server import response_models as answers_as
 from qtui.stages.inference.server.answering import Answering
 from qtui.stages.inference.server.answers import Answers
@@ -35,32 +35,6 @@ from qtui.stages.inference.server.request_models import (
     CompletionRequest,
 )
 from qtui.stages.inference.server.trace import Trace, trace_of
-
-_MEANINGS = {
-    400: "Something in the request is wrong, unknown or not supported",
-    401: "The key is missing or wrong",
-    403: "The web page that asks is not allowed to",
-    404: "No such model",
-    408: "The body did not arrive in time",
-    413: "The body is too large",
-    415: "The body is not declared as JSON",
-    421: "The server is not called that",
-    429: "All places are taken; `Retry-After` says for how long",
-    500: "The engine failed",
-    503: "The engine has died, or the server stops",
-}
-
-
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {
-        status: {"model": answers_as.ErrorAnswer, "description": _MEANINGS[status]}
-        for status in statuses
-    }
-
-
-_AT_THE_DOOR = (401, 403, 421)
-_OF_BODIES = (400, *_AT_THE_DOOR, 404, 408, 413, 415, 429, 500, 503)
-_OPENAPI_VALIDATION = ("HTTPValidationError", "ValidationError")
 
 
 @dataclass
@@ -128,6 +102,7 @@ def _api(service: Service) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
+    api.openapi_version = openapi.VERSION
     _handle_errors(api)
     _add_routes(api, service)
     return api
@@ -136,7 +111,11 @@ def _api(service: Service) -> FastAPI:
 def _add_routes(api: FastAPI, service: Service) -> None:
     answers = service.answers
 
-    @api.get("/v1/models", response_model=answers_as.Models, responses=_errors(*_AT_THE_DOOR))
+    @api.get(
+        "/v1/models",
+        response_model=answers_as.Models,
+        responses=openapi.errors(*openapi.AT_THE_DOOR),
+    )
     async def models() -> Response:
         """The models that requests may name."""
         data = [_described(model, service.created) for model in service.engine.models()]
@@ -145,7 +124,7 @@ def _add_routes(api: FastAPI, service: Service) -> None:
     @api.get(
         "/v1/models/{id:path}",
         response_model=answers_as.Model,
-        responses=_errors(*_AT_THE_DOOR, 404),
+        responses=openapi.errors(*openapi.AT_THE_DOOR, 404),
     )
     async def model(id: str) -> Response:
         """One of them."""
@@ -158,7 +137,7 @@ def _add_routes(api: FastAPI, service: Service) -> None:
     @api.post(
         "/v1/chat/completions",
         response_model=answers_as.ChatCompletion,
-        responses=_errors(*_OF_BODIES) | _streamed(answers_as.ChatChunk),
+        responses=openapi.errors(*openapi.OF_BODIES) | openapi.streamed(answers_as.ChatChunk),
     )
     async def chat(body: ChatRequest, request: Request) -> Response:
         """Go on with a conversation."""
@@ -176,7 +155,7 @@ def _add_routes(api: FastAPI, service: Service) -> None:
     @api.post(
         "/v1/completions",
         response_model=answers_as.Completion,
-        responses=_errors(*_OF_BODIES) | _streamed(answers_as.Completion),
+        responses=openapi.errors(*openapi.OF_BODIES) | openapi.streamed(answers_as.Completion),
     )
     async def complete(body: CompletionRequest, request: Request) -> Response:
         """Go on with a text."""
@@ -200,8 +179,7 @@ def _add_routes(api: FastAPI, service: Service) -> None:
     @api.get(
         "/health",
         response_model=answers_as.Health,
-        responses=_errors(403, 421)
-        | {503: {"model": answers_as.Health, "description": _MEANINGS[503]}},
+        responses=openapi.errors(403, 421) | openapi.unhealthy(),
     )
     async def health() -> Response:
         """Whether requests are answered; the one route that never asks for the key."""
@@ -214,7 +192,7 @@ def _add_routes(api: FastAPI, service: Service) -> None:
     @api.get(
         "/metrics",
         response_class=Response,
-        responses=_errors(*_AT_THE_DOOR)
+        responses=openapi.errors(*openapi.AT_THE_DOOR)
         | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def metrics() -> Response:
@@ -222,13 +200,13 @@ def _add_routes(api: FastAPI, service: Service) -> None:
         return Response(service.measures.text(), media_type="text/plain; version=0.0.4")
 
     @api.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> Response:
-        return JSONResponse(document(api))
+    async def description() -> Response:
+        return JSONResponse(openapi.document(api))
 
     @api.get("/docs", include_in_schema=False)
     async def docs() -> Response:
         rules = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return HTMLResponse(docs_page(document(api)), headers=rules)
+        return HTMLResponse(docs_page(openapi.document(api)), headers=rules)
 
 
 def _described(model: Served, created: int) -> dict[str, Any]:
@@ -241,26 +219,6 @@ def _described(model: Served, created: int) -> dict[str, Any]:
         "root": model.root,
         "max_model_len": model.max_context,
     }
-
-
-def _streamed(event: type[Any]) -> dict[int | str, dict[str, Any]]:
-    about = f"With `stream`: server-sent events, each a {event.__name__}, then `[DONE]`."
-    events = {"text/event-stream": {"schema": {"type": "string", "description": about}}}
-    return {200: {"content": events}}
-
-
-def document(api: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document. Bad bodies are answered with 400, as OpenAI does, never with 422."""
-    made = api.openapi()
-    for path in made["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-    for name in _OPENAPI_VALIDATION:
-        made["components"]["schemas"].pop(name, None)
-    made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    made["security"] = [{"key": []}, {}]
-    made["paths"]["/health"]["get"]["security"] = []
-    return made
 
 
 def _handle_errors(api: FastAPI) -> None:
