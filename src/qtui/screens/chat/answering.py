@@ -45,6 +45,8 @@ class Answering:
                 async for piece in pieces:
                     self._take(piece)
         except QtuiError as error:
+            if client.address.socket:  # where it is says nothing to anybody
+                error.message = error.message.removeprefix(f"{client.host}: ")
             self.error = error
 
     def _take(self, piece: Prompted | Delta | Answered) -> None:
@@ -102,12 +104,17 @@ def asked(
     *,
     plain: bool,
     raw: bool,
+    context: int | None = None,
 ) -> Ask:
     """The request for an answer of `side` to an exchange.
 
     `plain`: no chat template; the model goes on from what was said so far, word for word. Another
-    answer to the same prompt from the same seed would be the same: its number is added.
+    answer to the same prompt from the same seed would be the same: its number is added. `context`:
+    tokens that the model takes, where that is known; by default an answer gets at most half of it.
     """
+    most = settings.max_tokens
+    if most is not None and most == Settings().max_tokens and context is not None:
+        settings = replace(settings, max_tokens=max(min(most, context // 2), 1))
     earlier = len(conversations.exchange(conversation, exchange).answers_of(side))
     if settings.seed is not None and earlier:
         settings = replace(settings, seed=settings.seed + earlier)

@@ -111,7 +111,8 @@ class ChatKeys(Frame):
             return False
         answering = self.session.answering
         return all(
-            self.views.answer_of(exchange, side) is not None
+            (answer := self.views.answer_of(exchange, side)) is not None
+            and answer.said.strip()
             and (exchange.id, side) not in answering
             for side in (0, 1)
         )

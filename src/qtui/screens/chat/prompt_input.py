@@ -7,6 +7,7 @@ that is pasted is made safe to show, and nothing in it blinks.
 from __future__ import annotations
 
 from textual import events
+from textual.dom import DOMNode
 from textual.message import Message
 from textual.reactive import var
 from textual.widgets import TextArea
@@ -15,6 +16,9 @@ from qtui import keymap
 from qtui.dashboard.remapping import spelled
 from qtui.keymap.chat import WHILE_TYPING
 from qtui.terminal import clean
+
+_OWN = tuple(key for key in keymap.TABLE if key.screen == "chat_input")
+_OF_THE_SCREEN = tuple(keymap.find(id) for id in WHILE_TYPING)
 
 
 class Typing(TextArea):
@@ -38,22 +42,21 @@ class Typing(TextArea):
             placeholder=placeholder,
         )
 
-    def mine(self, key: str) -> bool:
-        """Whether `key` is bound in the table of keys: then it is not text."""
-        return False
+    def action_for(self, key: str) -> tuple[str, DOMNode] | None:
+        """What `key` does here instead of what it does in any text, and in whose name."""
+        return None
 
     async def _on_key(self, event: events.Key) -> None:
-        if self.mine(event.key):
-            return
-        if event.is_printable or event.key == "enter":
-            await super()._on_key(event)
-            return
-        for binding in self._bindings.key_to_bindings.get(event.key, []):
-            # One with an id may have been given another key by the user: the application knows.
-            if binding.id is None and await self.app.run_action(binding.action, self):
-                event.stop()
-                event.prevent_default()
-                return
+        # What is not dealt with here goes on to TextArea's own handler, then to the screen.
+        found = self.action_for(event.key)
+        if found is None and not event.is_printable:
+            for binding in self._bindings.key_to_bindings.get(event.key, []):
+                # One with an id may have been given another key by the user.
+                if binding.id is None:
+                    found = (binding.action, self)
+        if found is not None and await self.app.run_action(*found):
+            event.stop()
+            event.prevent_default()
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
@@ -87,15 +90,21 @@ class PromptInput(Typing):
             super().__init__()
             self.by = by
 
-    def mine(self, key: str) -> bool:
-        if len(key) == 1:
-            return False
+    answering = False
+    """Whether an answer is being written: then escape stops it and does not lead away."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "leave" or not self.answering
+
+    def action_for(self, key: str) -> tuple[str, DOMNode] | None:
         remapped = getattr(self.app, "remapped", {})
-        return any(
-            key in spelled(remapped.get(entry.id, entry.keys))
-            for entry in keymap.TABLE
-            if entry.screen == "chat_input" or entry.id in WHILE_TYPING
-        )
+        for entries, node in ((_OWN, self), (_OF_THE_SCREEN, self.screen)):
+            for entry in entries:
+                if entry.action == "leave" and self.answering:
+                    continue
+                if key in spelled(remapped.get(entry.id, entry.keys)) and len(key) > 1:
+                    return entry.action, node
+        return None
 
     def action_send(self) -> None:
         """Send what is typed."""

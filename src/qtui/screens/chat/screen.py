@@ -7,7 +7,9 @@ started here. Typing works at once; what is sent waits for the server. The same 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from textual import events, on, work
@@ -36,6 +38,8 @@ from qtui.widgets.readout import Readout
 
 DRAW_SECONDS = 0.1
 """The shortest time between two drawings of an answer that is being written."""
+_LAST_WORDS_SECONDS = 1.0
+"""How long the dashboard's end waits for the conversation to be written."""
 LINES = 6
 """Lines to type in that are shown at most."""
 
@@ -59,6 +63,7 @@ class ChatScreen(ChatKeys):
         super().__init__()
         self.trouble: QtuiError | None = None
         """Why what was asked for could not be opened."""
+        self._closed = False
         self._asked = 0
         self._opening = ""
         self._starts: dict[str, int] = {}
@@ -77,11 +82,14 @@ class ChatScreen(ChatKeys):
         self._ticker = self.set_interval(DRAW_SECONDS, self._tick, pause=True)
         self.draw()
 
-    def on_unmount(self) -> None:
-        if self.session is not None:
+    async def on_unmount(self) -> None:
+        session, self._closed = self.session, True
+        if session is not None:
             if self.when_left == "stop":
-                self.session.link.stop_now()
-            self.session.close()
+                session.link.stop_now()
+            session.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(session.written(), _LAST_WORDS_SECONDS)
 
     def on_screen_resume(self) -> None:
         self.changed()
@@ -95,7 +103,7 @@ class ChatScreen(ChatKeys):
 
     def key(self, id: str) -> str:
         """How a key is called here: a user may have moved it."""
-        return display(self.qtui.remapped.get(id, keymap.find(id).keys))
+        return display(self.qtui.remapped.get(id, keymap.find(id).keys)).partition(", ")[0]
 
     def tell(self, error: QtuiError | OSError) -> None:
         """Say what went wrong, and the way out."""
@@ -205,7 +213,9 @@ class ChatScreen(ChatKeys):
 
     def draw(self) -> None:
         """Bring the screen up to date; nothing is drawn while another one is shown."""
-        if not self.is_attached or not self.is_current or not self.transcript.room:
+        if self._closed or not self.is_attached or not self.is_current:
+            return
+        if not self.transcript.room:
             return
         width, unicode = self.size.width, self.qtui.unicode
         session = self.session
@@ -225,6 +235,7 @@ class ChatScreen(ChatKeys):
         self.query_one("#chat-state", Readout).show(
             rule(left, right if not left else "", width, unicode=unicode, style=style)
         )
+        self.input.answering = self.transcript.answering = session is not None and session.busy
         self.refresh_bindings()
 
     def _draw_answers(self, base: str) -> None:

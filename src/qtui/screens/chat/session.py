@@ -118,12 +118,17 @@ class Session:
             for side in range(len(self.conversation.sides)):
                 ask = asked(
                     self.conversation, exchange, side, self.settings,
-                    plain=self.plain, raw=self.raw,
+                    plain=self.plain, raw=self.raw, context=self._context(side),
                 )  # fmt: skip
                 answering = Answering(exchange, side, ask)
                 self.answering[exchange, side] = answering
                 work = self._answer(answering)
                 answering.task = asyncio.get_running_loop().create_task(work)
+
+    def _context(self, side: int) -> int | None:
+        """Tokens that the model of `side`, or its base, takes."""
+        known = {model.id: model.max_context for model in self.link.models}
+        return known.get(self.conversation.sides[side], known.get(self.base))
 
     async def _answer(self, answering: Answering) -> None:
         client = self.link.client

@@ -202,6 +202,12 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
             [Content(" " * MARGIN), left.truncate(share.left, pad=True), self._bar, right]
         )
 
+    answering = False
+    """Whether an answer is being written: then escape stops it and does not lead away."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "leave" or not self.answering
+
     def action_leave(self) -> None:
         """Leave the conversation."""
         self.post_message(self.Left())

@@ -22,6 +22,8 @@ PROMPT_ROWS = 12
 """Rows of a long prompt that are shown; the raw view has all of them."""
 _YOU = "You   "
 """As wide as what stands before a prompt."""
+_MEASURED = 0.05
+"""Seconds that a speed has to be measured over."""
 _QUIET = "$text-muted"
 _WRONG = "$text-error"
 
@@ -218,7 +220,7 @@ def _took(answer: Answer) -> str:
     """How fast an answer came, and how it ended where that is not its own end."""
     told = []
     if answer.completion_tokens:
-        if answer.tokens_per_second:
+        if answer.tokens_per_second and answer.seconds - answer.first_token_seconds > _MEASURED:
             told.append(f"{answer.tokens_per_second:.0f} tok/s")
         told.append(f"first {answer.first_token_seconds:.2f} s")
     if answer.finish_reason == "length":
