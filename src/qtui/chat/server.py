@@ -150,23 +150,36 @@ def _look(
 ) -> tuple[Address | None, QtuiError | None]:
     lives = state.worker_lives(run)
     history.feed(reader.poll())
-    end = history.end
-    if isinstance(end, FailedEvent):
-        return None, serving.ended_by(end)
-    shown = clean_line(run.id)
-    if end is not None:
-        return None, QtuiError(
-            f"the server {shown} was stopped before it listened", remedy="ask again to start one"
-        )
-    if not lives:
-        return None, QtuiError(
-            f"the server {shown} is gone without a word (killed, or out of memory)"
-            + _last_words(run),
-            remedy=f"qtui runs logs {shown} --worker    shows all that it printed",
-        )
+    if (why := _why_ended(run, history, lives=lives)) is not None:
+        return None, why
     if any(artifact.kind == serving.SERVER for artifact in history.artifacts):
         return serving.address(run), None
     return None, None
+
+
+def ended(run: Run) -> QtuiError | None:
+    """Why a server has ended, as an error of whoever needs it; none while it lives."""
+    lives = state.worker_lives(run)
+    history = History()
+    history.feed(EventReader(run.events).poll())
+    return _why_ended(run, history, lives=lives)
+
+
+def _why_ended(run: Run, history: History, *, lives: bool) -> QtuiError | None:
+    shown = clean_line(run.id)
+    if isinstance(history.end, FailedEvent):
+        return serving.ended_by(history.end)
+    if history.end is not None:
+        told = f": {clean_line(history.end.message)}" if history.end.message else ""
+        return QtuiError(
+            f"the server {shown} has ended{told}", remedy="ask again, and another one is started"
+        )
+    if lives:
+        return None
+    return QtuiError(
+        f"the server {shown} is gone without a word (killed, or out of memory)" + _last_words(run),
+        remedy=f"qtui runs logs {shown} --worker    shows all that it printed",
+    )
 
 
 def _last_words(run: Run) -> str:

@@ -76,6 +76,51 @@ _DEVICE = _argument(
     help="reckon for this device (default: as the run file says)",
     choices=("cuda", "cpu"),
 )
+_SUBJECTS = _argument(
+    "subjects", help="runs, checkpoints (RUN@STEP, RUN@last) or a base model: folder, .gguf file, "
+    "hub id or builtin:tiny; with --url ids of models (default: the newest run)",
+    nargs="*", metavar="RUN|MODEL",
+)  # fmt: skip
+_URL = _argument(
+    "--url", help="ask the OpenAI-compatible server there, with or without /v1; unix:PATH for a "
+    "socket", metavar="URL",
+)  # fmt: skip
+_MODEL = _argument(
+    "--model", help="a model of the server at --url, by its id; may be given many times",
+    action="append", default=[], metavar="ID", dest="models",
+)  # fmt: skip
+_SYSTEM = _argument("--system", help="system prompt", metavar="TEXT")
+_RAW = _argument(
+    "--raw", help="with special tokens, and the prompt as the model sees it", action="store_true"
+)
+_PLAIN = _argument(
+    "--plain", help="no chat template: the model goes on from the text", action="store_true"
+)
+_KEEP = _argument(
+    "--keep", help="leave a server running that was started for this", action="store_true"
+)
+_SAMPLING = (
+    _argument("--temperature", help="0 is greedy (default: 0.7)", type=float, metavar="T"),
+    _argument("--top-p", help="(default: 0.9)", type=float, metavar="P"),
+    _argument("--top-k", help="only the K likeliest tokens", type=int, metavar="K"),
+    _argument("--min-p", help="only tokens of at least so much of the likeliest one's probability",
+              type=float, metavar="P"),
+    _argument("--repetition-penalty", help="above 1 repeats less", type=float, metavar="R"),
+    _argument("--seed", help="same seed, same answer", type=int, metavar="N"),
+    _argument("--max-tokens", help="longest answer (default: 512)", type=int, metavar="N"),
+    _argument("--stop", help="text before which the answer ends; may be given many times",
+              action="append", default=[], metavar="TEXT"),
+    _argument("--json-schema", help="the answer is JSON of the schema in this file",
+              metavar="FILE"),
+)  # fmt: skip
+_HELD = (
+    _argument("--device", help="start the server on this: auto, cpu, cuda or cuda:N",
+              metavar="DEVICE"),
+    _argument("--quantization", help="how the base is held (default: as the run trained on it, "
+              "else nf4)", choices=("nf4", "int8", "none")),
+    _argument("--chat-template", help="Jinja file, or chatml, for a model without one",
+              metavar="FILE"),
+)  # fmt: skip
 _SETTINGS = "Settings and what they mean: qtui config fields"
 
 COMMANDS: tuple[CommandSpec, ...] = (
@@ -196,6 +241,49 @@ COMMANDS: tuple[CommandSpec, ...] = (
         "A run of its own, kind serve: Ctrl-C stops the following, qtui runs stop ends it. Runs "
         "of this workspace with the same base can be asked for by RUN or RUN@STEP without being "
         "named here. See docs/serving.md",
+    ),
+    CommandSpec(
+        ("chat",), "chat:chat", "ask a run, a checkpoint, a model or a server elsewhere",
+        (
+            "qtui chat latest",
+            "qtui chat quiet-otter --base --prompt 'How do I return a lamp?'",
+            "qtui chat --url https://HOST/v1 --model NAME --prompt hello --json",
+        ),
+        (
+            _SUBJECTS, _URL, _MODEL,
+            _argument("--prompt", help="ask this and end (default: standard input; on a terminal "
+                      "the chat screen opens)", metavar="TEXT"),
+            _SYSTEM,
+            _argument("--base", help="ask the base model as well, first", action="store_true"),
+            *_SAMPLING, _RAW, _PLAIN, _KEEP, *_HELD,
+        ),
+        "Takes the server that lives for it, else starts one and stops it at the end. A server "
+        "that asks for a key gets that of QTUI_API_KEY. Ends with 0 when every model answered, 1 "
+        "when one did not, 130 after Ctrl-C.",
+    ),
+    CommandSpec(
+        ("generate",), "generate:generate", "ask every row of a file, several at once",
+        (
+            "qtui generate prompts.jsonl quiet-otter --output answers.jsonl",
+            "qtui generate questions.txt --url https://HOST/v1 --model NAME --concurrency 32",
+        ),
+        (
+            _argument("input", help="rows with prompt or messages (JSON lines), or lines of plain "
+                      "text; - is standard input", metavar="INPUT"),
+            _SUBJECTS,
+            _argument("--output", help="file for the answers, a line of JSON each (default: "
+                      "standard output); the same command goes on with it", metavar="FILE"),
+            _argument("--force", help="overwrite the output, whatever is in it",
+                      action="store_true"),
+            _argument("--field", help="key of the prompt or messages in a row (default: messages, "
+                      "else prompt)", metavar="KEY"),
+            _argument("--concurrency", help="requests at once (default: what the server takes, "
+                      "8 for one elsewhere)", type=int, metavar="N"),
+            _URL, _MODEL, _SYSTEM, *_SAMPLING, _RAW, _PLAIN, _KEEP, *_HELD,
+        ),
+        "Answers are written as they come, each with the line number of its row. Interrupted, it "
+        "goes on where it was when it is called again; failed rows are then asked again. Ends "
+        "with 0 when every row was answered, 1 when some were not.",
     ),
     CommandSpec(
         ("quickstart",), "train:quickstart",

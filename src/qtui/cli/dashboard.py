@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from textual.driver import Driver
@@ -32,16 +32,21 @@ class CrashError(QtuiError):
     """The dashboard met an error that it should not have met."""
 
 
-def open_dashboard(workspace: Path, tab: tuple[int, int] | None = None) -> int:
+def open_dashboard(
+    workspace: Path,
+    tab: tuple[int, int] | None = None,
+    begin: Callable[[QtuiApp], object] | None = None,
+) -> int:
     """Show the dashboard until the user leaves it; returns the exit code.
 
+    `begin` is called once it runs, to open a screen other than Home.
     `tab`: not in a terminal but in a browser tab of so many columns and rows, which `qtui web`
     connects to standard input and output.
 
     0 when the user left, 128 + the signal's number when one ended it (129 also when the terminal
     went away). Raises `CrashError` after a crash.
     """
-    app = QtuiApp(workspace, TtyDriver if tab is None else _browser_driver())
+    app = QtuiApp(workspace, TtyDriver if tab is None else _browser_driver(), begin)
     threading.excepthook = lambda failed: _thread_failed(app, failed)
     loop = asyncio.new_event_loop()
     try:

@@ -26,7 +26,7 @@ _SHOWN = 10
 def home(arguments: Namespace, out: Output) -> int:
     """Open the dashboard, or print what it would show."""
     tab = take_size()
-    if arguments.headless or out.json or not (tab or _on_terminal()):
+    if arguments.headless or out.json or not (tab or on_terminal()):
         return _print(arguments, out)
     from qtui.cli.dashboard import open_dashboard
 
@@ -34,7 +34,7 @@ def home(arguments: Namespace, out: Output) -> int:
     return open_dashboard(arguments.workspace, tab)
 
 
-def _on_terminal() -> bool:
+def on_terminal() -> bool:
     """Whether somebody sits at both ends, before a terminal that can move its cursor."""
     return (
         sys.stdin is not None

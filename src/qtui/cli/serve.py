@@ -52,7 +52,7 @@ def configured(arguments: Namespace) -> ServeConfig:
     model = wanted.model.model_dump() | _given(arguments, _MODEL_OPTIONS)
     settings = _given(arguments, _OPTIONS)
     if template := settings.get("chat_template"):
-        settings["chat_template"] = _template(template)
+        settings["chat_template"] = chat_template(template)
     adapters = [adapter.model_dump() for adapter in wanted.adapters]
     return serving.checked({"model": model, "adapters": adapters, **settings})
 
@@ -67,7 +67,7 @@ def _given(arguments: Namespace, names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _template(given: str) -> str:
+def chat_template(given: str) -> str:
     """`chatml` as it is; a file by its whole path, for the worker is at home elsewhere."""
     if given == "chatml":
         return given

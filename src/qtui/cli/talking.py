@@ -1,0 +1,213 @@
+"""What `chat` and `generate` share: whom to ask, the server that is needed, how answers are drawn.
+
+A server that was started for a command ends with it, however that ends, unless --keep is given;
+any other is left alone. Should the command be killed, the server ends by itself some minutes later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtui.chat import server
+from qtui.chat.asks import Settings
+from qtui.chat.client import Client, parse_url
+from qtui.cli.output import Output, Styled
+from qtui.cli.serve import chat_template
+from qtui.errors import InputError, QtuiError
+from qtui.runs import folder, serving
+from qtui.runs.serving import Address
+from qtui.terminal import clean_line
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from qtui.runs.folder import Run
+
+ORPHAN_MINUTES = 10.0
+"""After how long without a request a server ends whose command was killed."""
+
+_BASE = ""
+_SETTINGS = (
+    *("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "max_tokens"),
+)
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A server that listens, and who is asked there."""
+
+    address: Address
+    wanted: tuple[str, ...]
+    """Ids of models; an empty one is the base, whatever the server calls it. Empty: the first."""
+    run: Run | None = None
+    """The server's run, where it is one of this workspace."""
+
+    @property
+    def name(self) -> str:
+        """The server as a document names it."""
+        return self.run.id if self.run is not None else self.address.url
+
+    def ended(self) -> QtuiError | None:
+        """Why the server's worker has ended; none while it lives, or where that is not known."""
+        return None if self.run is None else server.ended(self.run)
+
+
+def settings(arguments: Namespace) -> Settings:
+    """How answers are drawn: what was given, else the usual."""
+    given: dict[str, Any] = {
+        name: value for name in _SETTINGS if (value := getattr(arguments, name)) is not None
+    }
+    if arguments.stop:
+        given["stop"] = tuple(arguments.stop)
+    if arguments.json_schema is not None:
+        given["json_schema"] = _schema(arguments.json_schema)
+    return Settings(**given)
+
+
+def _schema(path: str) -> dict[str, Any]:
+    shown = clean_line(path)
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f"{shown} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{shown} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(
+            f"{shown} is no JSON Schema: it is not an object", remedy="{} means any JSON object"
+        )
+    return found
+
+
+@contextmanager
+def talk(arguments: Namespace, out: Output, *, base: bool = False) -> Iterator[Talk]:
+    """The server to talk to, found or started and listening; stopped at the end if it was started.
+
+    `base`: the base is asked as well. Raises QtuiError as `chat.server` does, InputError for what
+    does not go together.
+    """
+    if arguments.url is not None:
+        yield _elsewhere(arguments, base=base)
+        return
+    if arguments.models:
+        raise InputError(
+            "--model is for a server at --url", remedy="name runs and models without it"
+        )
+    workspace = arguments.workspace
+    refs = arguments.subjects or [newest(workspace, out)]
+    subject = serving.subject(workspace, refs, quantization=arguments.quantization)
+    template = arguments.chat_template and chat_template(arguments.chat_template)
+    with _until_the_end():
+        run, ours = server.begin(
+            workspace, subject, ["qtui", "serve", *refs],
+            idle_minutes=None if arguments.keep else ORPHAN_MINUTES,
+            device=arguments.device, chat_template=template,
+        )  # fmt: skip
+        try:
+            address = asyncio.run(server.ready(run, _Waiting(run, out).say))
+            out.status("")
+            yield Talk(address, _names(workspace, refs, base=base), run)
+        finally:
+            if ours and not arguments.keep:
+                out.status(f"stopping {run.id}")
+                server.stop(run)
+            out.status("")
+        if ours and arguments.keep:
+            out.note(f"{run.id} goes on serving; qtui runs stop {run.id} ends it")
+
+
+class _Waiting:
+    """Says what is waited for: on a terminal by the second, elsewhere when it is something else."""
+
+    def __init__(self, run: Run, out: Output) -> None:
+        self._run, self._out = run, out
+        self._words = ""
+
+    def say(self, words: str) -> None:
+        shown = f"waiting for {self._run.id}: {words}"
+        if self._out.live:
+            self._out.status(shown)
+        elif (what := words.rpartition(", ")[0]) != self._words:
+            self._words = what
+            self._out.note(shown)
+
+
+def _elsewhere(arguments: Namespace, *, base: bool) -> Talk:
+    for name in ("device", "quantization", "chat_template", "keep"):
+        if getattr(arguments, name):
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} is for a server that is started here, not for --url")
+    wanted = tuple(dict.fromkeys([*arguments.subjects, *arguments.models]))
+    return Talk(parse_url(arguments.url), (_BASE, *wanted) if base else wanted)
+
+
+def newest(workspace: Path, out: Output) -> str:
+    """The newest run that can be talked to. Raises InputError where there is none."""
+    for run in folder.all_runs(workspace):
+        try:
+            if run.spec.kind == "train":
+                serving.of_run(workspace, run)
+                out.note(f"asking {clean_line(run.id)}")
+                return run.id
+        except (QtuiError, ValueError, KeyError):
+            continue
+    raise InputError(
+        "no run of this workspace has anything to talk to yet",
+        remedy="name a model (builtin:tiny, a folder, a hub id), or a server with --url",
+    )
+
+
+def _names(workspace: Path, refs: Sequence[str], *, base: bool) -> tuple[str, ...]:
+    """The base first, then what the refs stand for, as the server names it."""
+    each = [serving.subject(workspace, [ref]) for ref in refs]
+    names = [one.adapters[-1].name if one.adapters else _BASE for one in each]
+    return tuple(dict.fromkeys([_BASE, *names] if base else names))
+
+
+@asynccontextmanager
+async def connected(found: Talk, out: Output) -> AsyncIterator[tuple[Client, tuple[str, ...]]]:
+    """A client of the server, and the ids of the models that are asked."""
+    client = Client(found.address)
+    try:
+        if client.warning:
+            out.note(Styled("warning: ", "yellow"), client.warning)
+        yield client, await _ids(client, found.wanted, out)
+    finally:
+        await client.aclose()
+
+
+async def _ids(client: Client, wanted: tuple[str, ...], out: Output) -> tuple[str, ...]:
+    if wanted and _BASE not in wanted:
+        return wanted
+    models = await client.models()
+    if not models:
+        raise QtuiError(f"{client.host} has no model", remedy="name one with --model")
+    base = next((model.id for model in models if model.parent is None), models[0].id)
+    if not wanted:
+        if len(models) > 1:
+            others = ", ".join(clean_line(model.id, 60) for model in models[:8])
+            out.note(f"asking {clean_line(base)}; --model chooses another of: {others}")
+        return (base,)
+    return tuple(dict.fromkeys(name or base for name in wanted))
+
+
+@contextmanager
+def _until_the_end() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that no server is left behind."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        if before[number] is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
