@@ -35,7 +35,7 @@ from qtui.system.model_shape import ModelShape
 from qtui.system.optimisers import resolve, state_bytes, step_bytes
 from qtui.system.sizes import GB
 
-_BITS_DOUBLE_QUANT = 4 + 8 / 64 + 32 / (64 * 256)
+BITS_DOUBLE_QUANT = 4 + 8 / 64 + 32 / (64 * 256)
 _BITS_SINGLE_QUANT = 4 + 32 / 64
 
 
@@ -166,6 +166,12 @@ def weight_element(model: ModelConfig) -> int:
     return 4 if model.dtype == "float32" else 2
 
 
+def quantised_bytes(shape: ModelShape, bits: float, element: int) -> int:
+    """Bytes of a model whose linear layers take `bits` a weight, and all else `element` bytes."""
+    linear = shape.linear_parameters()
+    return int(linear * bits / 8) + (shape.parameters() - linear) * element
+
+
 def adapter_element(config: FineTuneConfig) -> int:
     """Bytes of one number of the adapter: TRL makes it bf16 on 4-bit weights, PEFT fp32 else."""
     return 2 if config.model.method == "qlora" else 4
@@ -240,9 +246,9 @@ def _weights_item(config: FineTuneConfig, shape: ModelShape, element: int) -> It
     if not config.model.use_qlora:
         return _exact("weights", total * element, f"{total:,} numbers of {element} bytes")
     double = config.model.bnb_4bit_use_double_quant
-    bits = _BITS_DOUBLE_QUANT if double else _BITS_SINGLE_QUANT
+    bits = BITS_DOUBLE_QUANT if double else _BITS_SINGLE_QUANT
     linear = shape.linear_parameters()
-    size = int(linear * bits / 8) + (total - linear) * element
+    size = quantised_bytes(shape, bits, element)
     detail = f"{linear:,} in {bits:.3f} bits, {total - linear:,} others in {8 * element}"
     return Item("weights", size, size, int(size * 1.02), detail)
 

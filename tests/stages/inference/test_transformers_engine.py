@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from qtui import builtin
 from qtui.stages.inference import transformers_engine
 from qtui.stages.inference.engine import Began, Ended, Job, Piece, RefusedError, Sampling
 from tests.stages.inference.engines import Heard, ask, config

@@ -133,7 +133,7 @@ class Decoder:
     def submit(self, answer: Answer) -> None:
         """Answer it when there is a place. Raises GoneError when the thread has ended."""
         with self._condition:
-            self._refuse_if_gone()
+            self._refuse_ifgone()
             self._waiting.append(answer)
             self._condition.notify()
 
@@ -141,7 +141,7 @@ class Decoder:
         """Do `errand` on the thread, where no step is under way; returns what it returns."""
         future: Future[T] = Future()
         with self._condition:
-            self._refuse_if_gone()
+            self._refuse_ifgone()
             self._errands.append((errand, future))
             self._condition.notify()
         return future.result()
@@ -162,9 +162,9 @@ class Decoder:
             self._condition.notify()
         self._thread.join()
 
-    def _refuse_if_gone(self) -> None:
+    def _refuse_ifgone(self) -> None:
         if self._trouble or self._closed:
-            raise _gone(self._trouble or "the engine is closed")
+            raise gone(self._trouble or "the engine is closed")
 
     # The thread.
 
@@ -356,10 +356,9 @@ class Decoder:
                 reason = "stop"
         if reason is None and answer.tokens >= answer.budget:
             reason = "length"
-        if reason is not None and not answer.text.stopped:
+        if reason is not None:
             text += answer.text.end()
-            if answer.text.stopped:
-                reason = "stop"
+            reason = "stop" if answer.text.stopped else reason
         answer.sink(Piece(text))
         return reason
 
@@ -368,12 +367,19 @@ class Decoder:
         lengths = self._rows.lengths
         longest = self._running[max(range(len(lengths)), key=lambda row: lengths[row])]
         self._fail(longest, _out_of_memory())
-        if len(self._running) == 1:
+        _give_back(self._device)
+        try:
+            self._leave([longest])
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            # Even to move the others together takes memory that is not there.
+            for answer in self._running:
+                if answer is not longest:
+                    self._fail(answer, _out_of_memory())
             self._rows, self._running = self._new_rows(), []
             self._tokens, self._sampler = self._tokens[:0], None
-        else:
-            self._leave([longest])
-        _give_back(self._device)
+            _give_back(self._device)
 
     def _leave(self, over: Sequence[Answer]) -> None:
         """Take the rows of `over` out of the batch."""
@@ -411,12 +417,13 @@ class Decoder:
             errands = list(self._errands)
             self._errands.clear()
         for answer in self._all():
-            self._fail(answer, _gone(why))
+            self._fail(answer, gone(why))
         for _, future in errands:
-            future.set_exception(_gone(why))
+            future.set_exception(gone(why))
 
 
-def _gone(why: str) -> GoneError:
+def gone(why: str) -> GoneError:
+    """The error of every job once the engine has died of `why`."""
     return GoneError(
         f"the engine has ended: {why}",
         remedy="start the server again; worker.log in its run's folder has the whole traceback",

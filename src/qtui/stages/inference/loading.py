@@ -18,6 +18,7 @@ import bitsandbytes as bnb
 import torch
 from bitsandbytes.functional import has_avx512bf16
 from transformers import BitsAndBytesConfig
+from transformers.utils import logging as transformers_logging
 
 from qtui.config.models import ModelConfig
 from qtui.config.serve import ServeConfig, ServedModel
@@ -25,6 +26,8 @@ from qtui.errors import ImpossibleError
 from qtui.stages.training import hub, weights
 from qtui.stages.training.arguments import Machine, load_arguments
 from qtui.stages.training.models import from_folder, load_tokenizer, machine_for
+from qtui.stages.training.recovery import is_out_of_memory
+from qtui.terminal import clean_line
 
 _REPACKED = 32
 """The fast 4-bit kernel of the CPU wants this many outputs, or a multiple, in each layer."""
@@ -73,14 +76,31 @@ def find(
     return path
 
 
-def load(path: Path, config: ServeConfig) -> Loaded:
-    """The model in `path`, on the device that is asked for.
+def machine_of(config: ServeConfig) -> Machine:
+    """What is computed on. Raises ImpossibleError where it is a GPU that torch does not see."""
+    return machine_for(config.device, "device")
+
+
+def load(path: Path, config: ServeConfig, machine: Machine) -> Loaded:
+    """The model in `path`, on `machine`.
 
     Raises:
         InputError: transformers cannot load it.
-        ImpossibleError: what is asked for does not work on this machine.
+        ImpossibleError: what is asked for does not work on this machine, or its memory ran out.
     """
-    machine = machine_for(config.device, "device")
+    try:
+        return _load(path, config, machine)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ImpossibleError(
+            f"memory ran out while {clean_line(config.model.model_name)} was loaded",
+            remedy="stop what else uses it, take a smaller model, or one held in 4 bits",
+        ) from error
+
+
+def _load(path: Path, config: ServeConfig, machine: Machine) -> Loaded:
+    transformers_logging.disable_progress_bar()
     model_config = as_trained(config.model)
     tokenizer = load_tokenizer(path, model_config)
     arguments = load_arguments(model_config, machine)

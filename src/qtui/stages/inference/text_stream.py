@@ -75,8 +75,12 @@ class TextStream:
         self._characters = Characters(tokenizer, skip_special_tokens=skip_special_tokens)
         self._stop = tuple(text for text in stop if text)
         self._held = ""
-        self.stopped = False
+        self._met = False
+
+    @property
+    def stopped(self) -> bool:
         """Whether a stop string was met; there is no more text then."""
+        return self._met
 
     def add(self, token: int) -> str:
         """The text that can be given now that `token` has come."""
@@ -84,10 +88,10 @@ class TextStream:
 
     def end(self) -> str:
         """What is left when no token follows."""
-        if self.stopped:
+        if self._met:
             return ""
         text = self._given(self._characters.rest())
-        if not self.stopped:
+        if not self._met:
             text += self._held
             self._held = ""
         return text
@@ -95,12 +99,12 @@ class TextStream:
     def _given(self, more: str) -> str:
         if not self._stop:
             return more
-        if self.stopped or not more:
+        if self._met or not more:
             return ""
         text = self._held + more
         found = [at for stop in self._stop if (at := text.find(stop)) >= 0]
         if found:
-            self.stopped = True
+            self._met = True
             self._held = ""
             return text[: min(found)]
         hold = max(_overlap(text, stop) for stop in self._stop)

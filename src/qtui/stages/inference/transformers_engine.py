@@ -9,15 +9,19 @@ templates; see `batch` for the rows, `decoding` for the thread and `sampling` fo
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from qtui.config.serve import ServeConfig
-from qtui.stages.inference import loading, prompts
+from qtui.errors import NotFoundError, QtuiError
+from qtui.stages.inference import loading, memory, prompts
+from qtui.stages.inference.adapter_files import Base
+from qtui.stages.inference.adapters import Adapters, Attached, Held
 from qtui.stages.inference.batch import Forward, Rows
-from qtui.stages.inference.decoding import Answer, Decoder
+from qtui.stages.inference.decoding import Answer, Decoder, gone
 from qtui.stages.inference.engine import (
     GoneError,
     Job,
@@ -29,10 +33,13 @@ from qtui.stages.inference.engine import (
 )
 from qtui.stages.inference.grammar import Grammars
 from qtui.stages.inference.loading import Loaded
-from qtui.stages.inference.prompts import Prompts
+from qtui.stages.inference.model_ids import Names
+from qtui.stages.inference.prompts import Prompts, TurnEnd
 from qtui.stages.inference.sampling import Drawn
 from qtui.stages.inference.template_process import TemplateProcess
 from qtui.stages.inference.text_stream import TextStream
+from qtui.stages.training.weights import identity
+from qtui.terminal import clean_line
 
 
 def load(
@@ -56,11 +63,19 @@ def load(
         InputError: model, adapter or template cannot be used.
         ImpossibleError: the machine lacks something, most often memory.
     """
+    machine = loading.machine_of(config)
     path = loading.find(config.model, say, stopped, progress)
+    memory.require(config, path, machine, workspace, say)
     process = TemplateProcess()
     try:
-        loaded = loading.load(path, config)
-        return TransformersEngine(workspace, config, loaded, process)
+        loaded = loading.load(path, config, machine)
+        engine = TransformersEngine(workspace, config, loaded, process)
+        try:
+            engine.load_named()
+        except BaseException:
+            engine.close()
+            raise
+        return engine
     except BaseException:
         process.close()
         raise
@@ -80,52 +95,90 @@ class TransformersEngine:
         self._grammars = Grammars(tokenizer)
         self._ends = _ends(loaded.model, tokenizer)
         self.context = _context(loaded.model, config.max_context)
-        self._id = config.model.model_name
+        self._names = Names(workspace, config, loaded.path)
         forward = Forward(loaded.model)
+        attached = Attached(loaded.model)
         self._decoder = Decoder(
             lambda: Rows(forward),
-            _NoAdapters(),
+            attached,
             places=config.max_concurrent,
             device=forward.device,
         )
+        self._adapters = Adapters(
+            attached,
+            Base(config.model.model_name, loaded.path, cache(partial(identity, loaded.path))),
+            self._decoder.between_steps,
+            most=max(config.max_adapters, len(config.adapters)),
+        )
+
+    def load_named(self) -> None:
+        """Load the adapters that were named for the server. Raises InputError."""
+        for named in self._names.named():
+            self._adapters.give_back(self._adapters.take(named.id, named.folder))
 
     def models(self) -> tuple[Served, ...]:
-        return (Served(self._id, None, str(self._loaded.path), self.context),)
+        base = self._names.base_id
+        folders = {named.id: named.folder for named in self._names.named()}
+        folders |= self._adapters.names()
+        return (
+            Served(base, None, str(self._loaded.path), self.context),
+            *(Served(name, base, str(path), self.context) for name, path in folders.items()),
+        )
 
     def submit(self, job: Job, sink: Sink) -> Answer:
-        if trouble := self.trouble():
-            raise GoneError(trouble)
-        if job.model != self._id:
-            raise unknown_model(job.model, [model.id for model in self.models()])
+        if trouble := self._decoder.trouble:
+            raise gone(trouble)
+        held = self._adapter(job.model)
+        over = _nothing if held is None else partial(self._adapters.give_back, held)
+        try:
+            answer = self._answer(job, sink, held, over)
+            self._decoder.submit(answer)
+        except BaseException:
+            over()
+            raise
+        return answer
+
+    def _adapter(self, name: str) -> Held | None:
+        """The adapter of that id, in use from now on; none for the base."""
+        try:
+            if "@" in name and (held := self._adapters.held_as(name)) is not None:
+                return held
+            named = self._names.find(name)
+            return None if named is None else self._adapters.take(named.id, named.folder)
+        except (RefusedError, GoneError):
+            raise
+        except NotFoundError as error:
+            known = [model.id for model in self.models()]
+            raise unknown_model(name, known, clean_line(error.message, 300)) from error
+        except QtuiError as error:
+            raise RefusedError(
+                error.message, code="model_refused", param="model", remedy=error.remedy
+            ) from error
+
+    def _answer(self, job: Job, sink: Sink, held: Held | None, over: Callable[[], None]) -> Answer:
         sampling = job.sampling
-        template = self._prompts.template(None)
+        template = self._prompts.template(None if held is None else held.files.folder)
         prompt = self._prompts.make(job, template)
         budget = self._budget(len(prompt.ids), sampling.max_tokens)
-        turn = self._prompts.turn_end(template) if not isinstance(job.prompt, str) else None
+        turn = TurnEnd() if isinstance(job.prompt, str) else self._prompts.turn_end(template)
         schema = sampling.json_schema
-        answer = Answer(
+        grammar = None if schema is None else self._grammars.of(schema)
+        return Answer(
             sink=sink,
             prompt=prompt,
-            drawn=Drawn(
-                sampling,
-                list(prompt.ids),
-                None if schema is None else self._grammars.of(schema),
-            ),
+            drawn=Drawn(sampling, list(prompt.ids), grammar),
             text=TextStream(
                 self._loaded.tokenizer,
-                stop=(*sampling.stop, *(turn.texts if turn else ())),
+                stop=(*sampling.stop, *turn.texts),
                 skip_special_tokens=sampling.skip_special_tokens,
             ),
-            adapter=None,
-            ends=frozenset()
-            if sampling.ignore_eos
-            else self._ends.union(turn.tokens if turn else ()),
+            adapter=None if held is None else held.inside,
+            ends=frozenset() if sampling.ignore_eos else self._ends.union(turn.tokens),
             budget=budget,
             shows_special=not sampling.skip_special_tokens,
             wake=self._decoder.wake,
+            over=over,
         )
-        self._decoder.submit(answer)
-        return answer
 
     def trouble(self) -> str:
         return self._decoder.trouble
@@ -150,12 +203,8 @@ class TransformersEngine:
         return left if wanted is None else wanted
 
 
-class _NoAdapters:
-    def compose(self, names: Any) -> None:
-        pass
-
-    def go_together(self, names: Any) -> bool:
-        return True
+def _nothing() -> None:
+    """What is to be done when an answer of the base is over."""
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -59,7 +59,7 @@ def check(path: Path, *, trust_remote_code: bool) -> None:
             remedy="move the adapter's files to a folder of their own",
         )
     remote_code.refuse(path, trust_remote_code=trust_remote_code)
-    headers = {name: _header(_inside(path, name)) for name in shards(path)}
+    headers = {name: header(_inside(path, name)) for name in shards(path)}
     if SINGLE not in names:
         for tensor, shard in _weight_map(path).items():
             if tensor not in headers[shard]:
@@ -228,7 +228,7 @@ def _inside(path: Path, name: str) -> Path:
     return target
 
 
-def _header(path: Path) -> dict[str, Any]:
+def header(path: Path) -> dict[str, Any]:
     """Tensors of one safetensors file; refuses a file that is torn or something else."""
     size = path.stat().st_size
     with path.open("rb") as file:
