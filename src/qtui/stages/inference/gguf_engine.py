@@ -26,6 +26,7 @@ from typing import Any, Literal
 from qtui.config.serve import ServeConfig
 from qtui.errors import InputError, QtuiError
 from qtui.stages.inference import prompts
+from qtui.stages.inference.budget import budget
 from qtui.stages.inference.engine import (
     Began,
     Ended,
@@ -33,11 +34,9 @@ from qtui.stages.inference.engine import (
     GoneError,
     Job,
     Piece,
-    RefusedError,
     Sampling,
     Served,
     Sink,
-    too_long,
     unknown_model,
 )
 from qtui.stages.inference.gguf_model import GgufModel, load
@@ -160,7 +159,12 @@ class GgufEngine:
             self._check_alive()
             template = self._prompts.template()
             prompt = self._prompts.make(job, template)
-            budget = self._budget(len(prompt.ids), sampling.max_tokens)
+            limit = budget(
+                len(prompt.ids),
+                sampling.max_tokens,
+                context=self._served.max_context,
+                longest_prompt=self._most_prompt,
+            )
             turn = TurnEnd()
             if not isinstance(job.prompt, str):
                 turn = self._prompts.turn_end(template)
@@ -174,7 +178,7 @@ class GgufEngine:
         )
         if sampling.ignore_eos:
             ends = frozenset()
-        answer = _Answer(sampling, sink, prompt, budget, ends, text, matcher, self._wake)
+        answer = _Answer(sampling, sink, prompt, limit, ends, text, matcher, self._wake)
         with self._changed:
             self._check_alive()
             self._waiting.append(answer)
@@ -199,20 +203,6 @@ class GgufEngine:
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
-
-    def _budget(self, prompt: int, wanted: int | None) -> int:
-        """Tokens that the answer may have."""
-        limit = self._served.max_context
-        if self._most_prompt is not None and prompt > self._most_prompt:
-            raise RefusedError(
-                f"the prompt has {prompt:,} tokens; this server takes {self._most_prompt:,}",
-                code="context_length_exceeded",
-                param="messages",
-                remedy="shorten the prompt",
-            )
-        if prompt + (1 if wanted is None else wanted) > limit:
-            raise too_long(prompt, wanted or 0, limit)
-        return limit - prompt if wanted is None else wanted
 
     # ---- the thread that computes ----
 

@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from qtui.errors import InputError, QtuiError
-from qtui.runs import serving
+from qtui.errors import InputError, NotFoundError, QtuiError
 from qtui.stages.inference import adapter_files
 from qtui.stages.inference.adapter_files import AdapterFiles, Base
-from qtui.stages.inference.engine import RefusedError, unknown_model
+from qtui.stages.inference.engine import GoneError, RefusedError, unknown_model
+from qtui.stages.inference.model_ids import Names
 from qtui.stages.inference.vllm_process import Lora, largest_rank
 from qtui.terminal import clean_line
 
@@ -46,9 +46,9 @@ def rank(files: AdapterFiles) -> int:
 class VllmAdapters:
     """The adapters of one vLLM; from any thread."""
 
-    def __init__(self, workspace: Path, base: Base, named: Mapping[str, AdapterFiles]) -> None:
+    def __init__(self, names: Names, base: Base, named: Mapping[str, AdapterFiles]) -> None:
         self.base = base
-        self._workspace = workspace
+        self._names = names
         self._loaded = dict(named)
         loras = [Lora(name, files.folder, rank(files)) for name, files in named.items()]
         self._most_rank = largest_rank(loras)
@@ -64,47 +64,41 @@ class VllmAdapters:
 
         One that vLLM does not have yet, or whose files were replaced, is checked and loaded.
 
-        Raises:
-            RefusedError: it is neither the base nor a run of the workspace trained on it.
-            InputError: it cannot be served.
+        Raises RefusedError when it is neither the base nor a run of the workspace that was trained
+        on it, or cannot be served.
         """
-        if name == self.base.name:
-            return name, None
-        with self._lock:
-            known = self._loaded.get(name)
-            folder = None if known is None else known.folder
-            if folder is None:
-                name, folder = self._of_a_run(name)
-                known = self._loaded.get(name)
-            if known is not None and _unchanged(known):
-                return name, known
-            files = check(folder, self.base)
-            if rank(files) > self._most_rank:
-                raise InputError(
-                    f"{clean_line(name)} has the rank {rank(files)}; vllm was started for "
-                    f"{self._most_rank}",
-                    remedy="start a server with this adapter named",
-                )
-            load(name, files.folder, known is not None)
-            self._loaded[name] = files
-            return name, files
-
-    def _of_a_run(self, name: str) -> tuple[str, Path]:
-        """The adapter of a run of the workspace: its name, with its step if it is a checkpoint."""
         try:
-            found = serving.subject(self._workspace, [name])
+            with self._lock:
+                return self._take(name, load)
+        except (RefusedError, GoneError):
+            raise
+        except NotFoundError as error:
+            known = [self.base.name, *self.loaded()]
+            raise unknown_model(name, known, clean_line(error.message, 300)) from error
         except QtuiError as error:
-            raise self._unknown(name, error.message) from error
-        if not found.adapters:
-            raise self._unknown(name, "it is no run of this workspace with an adapter")
-        if found.model.model_name != self.base.name:
-            trained = clean_line(found.model.model_name)
-            raise self._unknown(name, f"it was trained on {trained}")
-        adapter = found.adapters[0]
-        return adapter.name, self._workspace / adapter.path
+            raise RefusedError(
+                error.message, code="model_refused", param="model", remedy=error.remedy
+            ) from error
 
-    def _unknown(self, name: str, why: str) -> RefusedError:
-        return unknown_model(name, [self.base.name, *self._loaded], why)
+    def _take(self, name: str, load: Load) -> tuple[str, AdapterFiles | None]:
+        if "@" in name and name in self._loaded:
+            return name, self._loaded[name]
+        found = self._names.find(name)
+        if found is None:
+            return self.base.name, None
+        known = self._loaded.get(found.id)
+        if known is not None and _unchanged(known):
+            return found.id, known
+        files = check(found.folder, self.base)
+        if rank(files) > self._most_rank:
+            raise InputError(
+                f"{clean_line(found.id)} has the rank {rank(files)}; vllm was started for "
+                f"{self._most_rank}",
+                remedy="start a server with this adapter named",
+            )
+        load(found.id, files.folder, known is not None)
+        self._loaded[found.id] = files
+        return found.id, files
 
 
 def _unchanged(files: AdapterFiles) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from qtui.config.serve import ServeConfig
 from qtui.errors import ImpossibleError, InputError, QtuiError
 from qtui.stages.inference import loading, prompts
 from qtui.stages.inference.adapter_files import Base
+from qtui.stages.inference.budget import budget
 from qtui.stages.inference.engine import (
     Began,
     Ended,
@@ -27,11 +28,10 @@ from qtui.stages.inference.engine import (
     GoneError,
     Job,
     Piece,
-    RefusedError,
     Served,
     Sink,
-    too_long,
 )
+from qtui.stages.inference.model_ids import Names
 from qtui.stages.inference.prompts import Prompt, Prompts, TurnEnd
 from qtui.stages.inference.template_process import TemplateProcess
 from qtui.stages.inference.vllm_adapters import VllmAdapters, check, rank
@@ -59,12 +59,13 @@ def start(workspace: Path, config: ServeConfig, say: Callable[[str], None]) -> V
     program = executable()
     served = config.model
     path = loading.find(served, say, lambda: False, lambda done, total: None)
-    base = Base(served.model_name, path, partial(weights.identity, path))
+    base = Base(served.model_name, path, cache(partial(weights.identity, path)))
     tokenizer = load_tokenizer(path, loading.as_trained(served))
     template = prompts.named(config.chat_template, tokenizer)
     if served.attn_implementation is not None:
         say("vllm chooses its attention kernel itself: attn_implementation is not used")
-    named = {each.name: check(workspace / each.path, base) for each in config.adapters}
+    names = Names(workspace, config, path)
+    named = {each.id: check(each.folder, base) for each in names.named()}
     loras = [Lora(name, files.folder, rank(files)) for name, files in named.items()]
     share = _free_share()
     make = partial(_line, program, config, path, loras, share)
@@ -76,7 +77,7 @@ def start(workspace: Path, config: ServeConfig, say: Callable[[str], None]) -> V
         try:
             child.wait_ready(partial(_healthy, child), say)
             made = Prompts(tokenizer, process, template)
-            return VllmEngine(config, made, child, VllmAdapters(workspace, base, named))
+            return VllmEngine(config, made, child, VllmAdapters(names, base, named))
         except BaseException:
             child.close()
             raise
@@ -194,10 +195,15 @@ class VllmEngine:
         turn = TurnEnd()
         if not isinstance(job.prompt, str):
             turn = self._prompts.turn_end(template)
-        budget = self._budget(len(prompt.ids), job.sampling.max_tokens)
-        body = request(name, prompt, job.sampling, turn, budget)
+        limit = budget(
+            len(prompt.ids),
+            job.sampling.max_tokens,
+            context=self.context,
+            longest_prompt=self._config.max_prompt_tokens,
+        )
+        body = request(name, prompt, job.sampling, turn, limit)
         ticket = _Ticket(self._loop)
-        if budget == 0:
+        if limit == 0:
             sink(Began(len(prompt.ids), prompt.text))
             sink(Ended("length", len(prompt.ids), 0))
             return ticket
@@ -238,21 +244,6 @@ class VllmEngine:
             if model["id"] == self._base.name:
                 return int(model["max_model_len"])
         raise ImpossibleError("vllm does not list the model that it was started with")
-
-    def _budget(self, prompt: int, wanted: int | None) -> int:
-        """Tokens that the answer may have."""
-        limit = self._config.max_prompt_tokens
-        if limit is not None and prompt > limit:
-            raise RefusedError(
-                f"the prompt has {prompt:,} tokens; this server takes {limit:,}",
-                code="context_length_exceeded",
-                param="messages",
-                remedy="shorten the prompt",
-            )
-        left = self.context - prompt
-        if left < (1 if wanted is None else wanted):
-            raise too_long(prompt, wanted or 0, self.context)
-        return left if wanted is None else wanted
 
     # ---- on the loop ----
 
