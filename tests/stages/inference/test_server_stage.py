@@ -201,8 +201,8 @@ def test_the_key_comes_from_the_environment(
     [
         ("fastapi", "transformers", "train,serve"),
         ("llguidance", "transformers", "train,serve"),
-        ("llama_cpp", "llama_cpp", "llama,serve"),
-        ("vllm", "vllm", "pip install vllm"),
+        ("llama_cpp", "llama_cpp", "train,llama,serve"),
+        ("torch", "vllm", "train,serve"),
     ],
 )
 def test_a_missing_package_is_named_with_the_way_to_it(

@@ -52,10 +52,11 @@ _PACKAGES = {
         ("torch", "transformers", "peft", "bitsandbytes", "llguidance"),
         "train,serve",
     ),
-    "llama_cpp": (("llama_cpp", "llguidance"), "llama,serve"),
-    "vllm": (("vllm",), "serve"),
+    "llama_cpp": (("llama_cpp", "llguidance", "transformers"), "train,llama,serve"),
+    "vllm": (("torch", "transformers", "peft", "bitsandbytes", "llguidance"), "train,serve"),
 }
-"""What an engine stands on, and the extras that bring it."""
+"""What an engine stands on, and the extras that bring it. vLLM itself is a program, which its
+engine looks for: it may be installed elsewhere."""
 
 
 def serve(
@@ -100,10 +101,9 @@ def _require_packages(config: ServeConfig) -> None:
         if find_spec(name) is None
     ]
     if missing:
-        own = ", and pip install vllm" if "vllm" in missing else ""
         raise ImpossibleError(
             f"{', '.join(missing)} not installed in this environment",
-            remedy=f"pip install '.[{extras}]' in the checkout adds what serving needs{own}",
+            remedy=f"pip install '.[{extras}]' in the checkout adds what serving needs",
         )
 
 
