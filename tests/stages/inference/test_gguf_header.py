@@ -76,6 +76,17 @@ def test_other_files_are_refused_with_the_reason(tmp_path: Path, data: bytes, re
     assert caught.value.message.startswith(str(odd))
 
 
+def test_a_vocabulary_with_a_token_twice_is_refused(file: Path, tmp_path: Path) -> None:
+    data = file.read_bytes()
+    assert b"<|system|>" in data
+    twice = tmp_path / "twice.gguf"
+    twice.write_bytes(
+        data.replace(b"<|begin|>", b"<|aaa|>$$", 1).replace(b"<|end|>", b"<|pad|>", 1)
+    )
+    with pytest.raises(InputError, match="1 of its 2,048 tokens are there twice"):
+        read(twice)
+
+
 def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no file"):
         read(tmp_path / "none.gguf")

@@ -35,6 +35,7 @@ _SCALARS = {
 _TEXT, _ARRAY = 8, 9
 _KEPT_ARRAY = 4096
 """Longest array of numbers that is kept: one value a layer, not one a token."""
+_TOKENS = "tokenizer.ggml.tokens"
 _MOST = 10_000_000
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
@@ -113,6 +114,20 @@ class _Reader:
         self.skip(size)
         return self.data[start : self.at].decode("utf-8", "replace")
 
+    def tokens(self) -> None:
+        """Pass over the vocabulary. Two tokens that are the same would end llama.cpp."""
+        kind, length = self.scalar(4), self.count()
+        if kind != _TEXT:
+            raise InputError("its tokens are no texts")
+        seen = set()
+        for _ in range(length):
+            size = self.count()
+            start = self.at
+            self.skip(size)
+            seen.add(self.data[start : self.at])
+        if len(seen) != length:
+            raise InputError(f"{length - len(seen)} of its {length:,} tokens are there twice")
+
     def value(self, kind: int) -> Any:
         """One value; none for an array that is not kept."""
         if kind == _TEXT:
@@ -155,7 +170,7 @@ def read(path: Path) -> Header:
     except _Torn:
         _refuse(shown, "is torn: it ends within its header", "copy or download it again")
     except InputError as error:
-        if error.message.startswith("its "):
+        if "its " in error.message[:20]:
             _refuse(shown, f"cannot be read: {error.message}")
         raise
     except OSError as error:
@@ -204,8 +219,11 @@ def _fields(reader: _Reader, shown: str) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for _ in range(keys):
         key = reader.text()
-        value = reader.value(reader.scalar(4))
-        if value is not None:
+        kind = reader.scalar(4)
+        if key == _TOKENS and kind == _ARRAY:
+            reader.tokens()
+            fields[key] = True
+        elif (value := reader.value(kind)) is not None:
             fields[key] = value
     furthest = 0
     for _ in range(tensors):
@@ -226,7 +244,9 @@ def _check(header: Header, shown: str) -> None:
         value = header.number(key)
         if value is None or value < 1:
             _refuse(shown, f"does not say its {header.architecture}.{key}")
-    if header.text("tokenizer.ggml.model") in (None, "none", "no_vocab"):
+    if header.text("tokenizer.ggml.model") in (None, "none", "no_vocab") or not header.fields.get(
+        _TOKENS
+    ):
         _refuse(shown, "has no tokenizer, so that no text can be given to it")
 
 

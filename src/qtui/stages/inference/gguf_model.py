@@ -11,6 +11,7 @@ long, is what fits into memory, counted before anything is loaded.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -123,6 +124,8 @@ _ERROR_LEVEL = 4  # ggml_log_level
 
 def _listen(llama_cpp: Any) -> None:
     """Keep llama.cpp's errors and drop the rest; the callback lives as long as the process."""
+    # Where it ends the process after all, it would start a debugger first.
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     if hasattr(_listen, "callback"):
         return
 
