@@ -229,12 +229,20 @@ class QtuiApp(App[None], inherit_bindings=False):
         """Show the Configure screen with `config`, with the run file at `path`, or as it is."""
         self._at("configure", lambda screen: screen.open(config, path))
 
-    def chat(self, *refs: str, address: Address | None = None) -> None:
-        """Talk to what `refs` name (one or two of: a run, RUN@STEP, a base model), or to the server
-        at `address`; its server is started at once where there is none."""
+    def chat(
+        self,
+        *refs: str,
+        address: Address | None = None,
+        models: Sequence[str] = (),
+        device: str | None = None,
+        chat_template: str | None = None,
+    ) -> None:
+        """Talk to what `refs` name (one or two of: a run, RUN@STEP, a base model), or to `models`
+        of the server at `address`. Without such a server one is started at once, on `device` and
+        with `chat_template` where these are given."""
         from qtui.screens.chat.opening import Talk
 
-        talk = Talk(refs, address)
+        talk = Talk(refs, address, tuple(models), device, chat_template)
         self._at("chat", lambda screen: screen.open(talk))
 
     def first_screen(self, mode: str) -> Screen[Any] | None:

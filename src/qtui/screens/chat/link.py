@@ -66,9 +66,9 @@ class Link:
         """The server's run; none for one elsewhere."""
         self.client: Client | None = None
         self.models: Sequence[Model] = ()
-        self.device: str | None = None
+        self.device = opened.talk.device
         """Where it has to compute; none: where it likes."""
-        self.chat_template: str | None = None
+        self.chat_template = opened.talk.chat_template
         """The chat template it is started with; none: the model's own."""
 
     @property
@@ -134,8 +134,10 @@ class Link:
         assert subject is not None
         if self.run is None:
             self._say("starting a server")
-            command = ["qtui", "serve", *self._opened.talk.refs]
             device, template = self.device, self.chat_template
+            command = ["qtui", "serve", *self._opened.talk.refs]
+            command += ["--device", device] if device else []
+            command += ["--chat-template", template] if template else []
             self.run, begun = await off_loop(
                 lambda: _begin(workspace, subject, command, device, template)
             )

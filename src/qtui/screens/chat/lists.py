@@ -21,6 +21,7 @@ NEW = "new"
 class RemovingPicker(Picker):
     """A `Picker` whose entry under the cursor can be removed: `remove` does it, in a thread."""
 
+    CSS_PATH = "../picker.tcss"
     BINDINGS = [*keymap.bindings("chat_list")]
 
     def __init__(

@@ -23,10 +23,15 @@ BASE = ""
 @dataclass(frozen=True)
 class Talk:
     """Who is to be talked to: what one or two `refs` name (runs, `RUN@STEP`, a base model), or
-    whatever listens at `address`."""
+    whatever listens at `address`; there `models` are the ids to ask."""
 
     refs: tuple[str, ...] = ()
     address: Address | None = None
+    models: tuple[str, ...] = ()
+    device: str | None = None
+    """Where a server that is started for it computes; none: where it likes."""
+    chat_template: str | None = None
+    """What such a server takes for a chat template; none: the model's own."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def open_talk(workspace: Path, talk: Talk) -> Opened:
     Raises QtuiError where there is nothing of that name, or nothing to talk to in it yet.
     """
     if talk.address is not None:
-        return Opened(talk, None, (), place(workspace, None))
+        return Opened(talk, None, talk.models[:2], place(workspace, None))
     subject = serving.subject(workspace, talk.refs)
     each = [serving.subject(workspace, [ref]) for ref in talk.refs]
     sides = [one.adapters[-1].name if one.adapters else BASE for one in each]

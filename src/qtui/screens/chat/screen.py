@@ -23,17 +23,15 @@ from qtui import keymap
 from qtui.dashboard.background import off_loop
 from qtui.dashboard.remapping import display
 from qtui.errors import QtuiError
-from qtui.screens.chat import deeds, judging
-from qtui.screens.chat.header import head, rule
+from qtui.screens.chat import choosing, command, judging, kept, server_deeds
 from qtui.screens.chat.judging import Judged
 from qtui.screens.chat.keys import ChatKeys
 from qtui.screens.chat.link import State
-from qtui.screens.chat.opening import Opened, Talk, open_talk, said
+from qtui.screens.chat.opening import Opened, Talk, open_talk
+from qtui.screens.chat.painting import paint
 from qtui.screens.chat.prompt_input import PromptInput
-from qtui.screens.chat.sampling import summary
 from qtui.screens.chat.session import Session
-from qtui.screens.chat.transcript import Part, Transcript, widths
-from qtui.screens.chat.views import Look, error_rows
+from qtui.screens.chat.transcript import Transcript
 from qtui.widgets.readout import Readout
 
 DRAW_SECONDS = 0.1
@@ -42,13 +40,6 @@ _LAST_WORDS_SECONDS = 1.0
 """How long the dashboard's end waits for the conversation to be written."""
 LINES = 6
 """Lines to type in that are shown at most."""
-
-_EMPTY = """There is no run to talk to yet.
-
-{open:<10} talks to a base model, a run, or a server elsewhere
-2          sets up a run
-
-Without the dashboard: qtui chat MODEL"""
 
 
 class ChatScreen(ChatKeys):
@@ -65,8 +56,9 @@ class ChatScreen(ChatKeys):
         """Why what was asked for could not be opened."""
         self._closed = False
         self._asked = 0
-        self._opening = ""
-        self._starts: dict[str, int] = {}
+        self.opening = ""
+        """What is waited for before there is anything to talk to."""
+        self.starts: dict[str, int] = {}
         self._ticker: Timer | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -120,7 +112,7 @@ class ChatScreen(ChatKeys):
         """Talk to what `find` finds out, in a thread. Not `eager`: a server is started when
         something is typed."""
         self._asked += 1
-        self._opening = "looking for what to talk to"
+        self.opening = "looking for what to talk to"
         self.run_worker(self._find(find, self._asked, eager))
         self.draw()
 
@@ -143,13 +135,13 @@ class ChatScreen(ChatKeys):
             return
         if asked != self._asked:
             return
-        self._opening = ""
+        self.opening = ""
         if found is not None:
             await self._take(*found, eager=eager)
         self.draw()
 
     def _fail(self, error: QtuiError) -> None:
-        self._opening = ""
+        self.opening = ""
         if self.session is not None:
             self.tell(error)
         else:
@@ -163,7 +155,7 @@ class ChatScreen(ChatKeys):
                 if eager and before.link.state is State.APART:
                     before.link.connect()
                 return
-            if before.opened.subject != opened.subject and not await deeds.settle(
+            if before.opened.subject != opened.subject and not await server_deeds.settle(
                 self, "Leave the server of before running?"
             ):
                 return
@@ -217,103 +209,14 @@ class ChatScreen(ChatKeys):
             return
         if not self.transcript.room:
             return
-        width, unicode = self.size.width, self.qtui.unicode
-        session = self.session
-        sides = session.conversation.sides if session is not None else ()
-        base = session.base if session is not None else ""
-        raw = session is not None and session.raw
-        self.query_one("#chat-head", Readout).show(
-            head(sides, base, summary(self.draft), width, raw=raw)
-        )
-        line = "─" if unicode else "-"
-        self.query_one("#chat-rule", Readout).show(Content(line * width))
-        self._draw_answers(base)
-        left, style = self._state()
-        right = "" if session is None else judging.told(
-            self.judged, session.opened.place, self.qtui.workspace
-        )  # fmt: skip
-        self.query_one("#chat-state", Readout).show(
-            rule(left, right if not left else "", width, unicode=unicode, style=style)
-        )
-        self.input.answering = self.transcript.answering = session is not None and session.busy
+        paint(self)
         self.refresh_bindings()
-
-    def _draw_answers(self, base: str) -> None:
-        session = self.session
-        room = self.transcript.room
-        parts: list[Part] = []
-        if session is not None:
-            here = self.chosen if self.focused is self.transcript else None
-            look = Look(
-                room, self.qtui.unicode, session.raw, base,
-                "" if here is None else here.id, self.chosen_side,
-            )  # fmt: skip
-            parts, self._starts = self.views.parts(
-                session.conversation, session.answering, session.waiting, look
-            )
-        parts = parts or [self._introduction()]
-        error = self.trouble if session is None else session.link.error
-        if error is not None:
-            told = error_rows(
-                f"{error.message}\n{error.remedy}", widths(room).whole, self.qtui.unicode
-            )
-            way = f"{self.key('chat.again')}: try again, on the CPU, or with another model"
-            if session is None:
-                way = f"{self.key('chat.open')}: talk to something else"
-            parts = [*parts, [*told, Content.styled(way, "$text-muted")]]
-        streaming = session is not None and session.busy
-        self.transcript.show(parts, streaming=streaming)
-
-    def _introduction(self) -> list[Content]:
-        session = self.session
-        if session is None:
-            if self._opening or self.trouble is not None:
-                return [Content(self._opening)]
-            return [Content(row) for row in _EMPTY.format(open=self.key("chat.open")).split("\n")]
-        base = session.base
-        names = [said(side, base) for side in session.conversation.sides]
-        who = " and ".join(names) if names else "whoever listens there"
-        both = " answer the same prompt, side by side." if len(names) > 1 else " answers."
-        of = f" The base is {said(base, '')}." if base else ""
-        keys = [
-            f"{self.key('chat_input.send')} sends, "
-            f"{self.key('chat_input.newline')} begins a new line",
-            f"{self.key('chat_input.leave')} leads to the answers, where letters are keys",
-        ]
-        text = [f"{who}{both}{of}", "", *keys]
-        rows: list[Content] = []
-        for each in text:
-            rows += Content(each).wrap(widths(self.transcript.room).whole) or [Content("")]
-        return rows
-
-    def _state(self) -> tuple[str, str]:
-        """What is to be said above the line to type in, and its style."""
-        session = self.session
-        if self._opening:
-            return self._opening, ""
-        if self.changing:
-            keys = f"{self.key('chat_input.send')} sends it as a branch"
-            return f"changing the prompt: {keys}, {self.key('chat_input.leave')} leaves it", "bold"
-        if session is None:
-            return "", ""
-        link = session.link
-        queued = len(session.waiting) + len(session.queued)
-        waiting = f"; {queued} prompt{'s' if queued != 1 else ''} waiting" if queued else ""
-        if link.state is State.WAITING:
-            return f"{link.words}{waiting}", "$accent"
-        if link.state is State.FAILED:
-            return f"no server: {self.key('chat.again')} tries again{waiting}", "bold $warning"
-        if link.state is State.APART:
-            return "the model is loaded when you begin to type", ""
-        if session.queued:
-            return f"{len(session.queued)} queued behind this answer", ""
-        return "", ""
 
     def reveal(self) -> None:
         """Scroll to the exchange under the cursor."""
         exchange = self.chosen
-        if exchange is not None and exchange.id in self._starts:
-            part = self._starts[exchange.id]
+        if exchange is not None and exchange.id in self.starts:
+            part = self.starts[exchange.id]
             self.transcript.reveal(self.transcript.row_of(part), self.transcript.row_of(part + 2))
 
     # -- typing ------------------------------------------------------------------------------------
@@ -333,7 +236,7 @@ class ChatScreen(ChatKeys):
         if not text.strip():
             return
         if session is None:
-            self.qtui.say(f"{self.key('chat.open')} on the answers chooses whom to ask.", "warning")
+            self.qtui.say(f"{self.key('chat_input.leave')}, {self.key('chat.open')} chooses whom to ask.", "warning")
             return
         self.input.load_text("")
         self.selected = ""
@@ -361,7 +264,7 @@ class ChatScreen(ChatKeys):
     @on(Transcript.Left)
     @work
     async def _left(self) -> None:
-        await deeds.leave(self)
+        await server_deeds.leave(self)
 
     # -- what takes a while or asks ----------------------------------------------------------------
 
@@ -397,7 +300,9 @@ class ChatScreen(ChatKeys):
         if session is None:
             return
         if session.link.state in (State.FAILED, State.APART):
-            await deeds.start_again(self)
+            await server_deeds.start_again(self)
+        elif session.no_template and not session.plain:
+            await server_deeds.without_template(self)
         elif exchange is not None:
             for side in (0, 1):
                 self.views.shown.pop((exchange.id, side), None)
@@ -414,39 +319,39 @@ class ChatScreen(ChatKeys):
     @work
     async def action_model(self) -> None:
         """Choose the model of the side under the cursor."""
-        await deeds.choose_model(self, self.chosen_side)
+        await choosing.choose_model(self, self.chosen_side)
 
     @work
     async def action_sides(self) -> None:
         """One side, or two."""
-        await deeds.one_or_two(self)
+        await choosing.one_or_two(self)
 
     @work
     async def action_open(self) -> None:
         """Talk to something else."""
-        await deeds.open_other(self)
+        await choosing.open_other(self)
 
     @work
     async def action_history(self) -> None:
         """Open a conversation that was kept."""
-        await deeds.pick_history(self)
+        await kept.pick_history(self)
 
     @work
     async def action_prompts(self) -> None:
         """Pick a saved prompt."""
-        await deeds.pick_prompt(self)
+        await kept.pick_prompt(self)
 
     @work
     async def action_save_prompt(self) -> None:
         """Save the prompt that is typed."""
-        await deeds.save_prompt(self)
+        await kept.save_prompt(self)
 
     @work
     async def action_server(self) -> None:
         """Start, keep or stop the server."""
-        await deeds.server(self)
+        await server_deeds.server(self)
 
     @work
     async def action_copy(self) -> None:
         """Copy the command that asks the same."""
-        await deeds.copy(self)
+        await command.copy(self)

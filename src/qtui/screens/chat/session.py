@@ -52,6 +52,8 @@ class Session:
         """Ids of exchanges that have to be answered as soon as there is a server."""
         self.queued: list[str] = []
         """Prompts that are sent when the answers before them are in."""
+        self.no_template = False
+        """Whether a model has refused to be talked to because it has no chat template."""
         self._changed = changed
         self._told = told
         self._unsaved: dict[str, Conversation] = {}
@@ -101,6 +103,7 @@ class Session:
         self._want(conversation.leaf)
 
     def _want(self, exchange: str) -> None:
+        self.no_template = False
         self.waiting.append(exchange)
         if self.link.state is State.READY:
             self._begin()
@@ -137,6 +140,8 @@ class Session:
         self._finish(answering)
         self._changed()
         if answering.error is not None:
+            code = getattr(answering.error, "code", "")
+            self.no_template = code == "chat_template_missing"
             await self.link.look_after(answering.error)
         if not self.busy and self.queued and self.link.state is State.READY:
             self.send(self.queued.pop(0))

@@ -147,7 +147,7 @@ class Views:
         answers = exchange.answers_of(side)
         at = answers.index(answer) + 1
         told = f"answer {at} of {len(answers)}" if len(answers) > 1 else ""
-        foot = _foot(_took(answer), self.verdicts.get(answer.id, ""), width)
+        foot = _foot(took(answer), self.verdicts.get(answer.id, ""), width)
         return [
             self._head(answer.model, told, cursor, look),
             *self._text(answer, width, look),
@@ -216,7 +216,7 @@ def error_rows(error: str, width: int, unicode: bool) -> list[Content]:
     return rows
 
 
-def _took(answer: Answer) -> str:
+def took(answer: Answer) -> str:
     """How fast an answer came, and how it ended where that is not its own end."""
     told = []
     if answer.completion_tokens:
