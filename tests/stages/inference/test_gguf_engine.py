@@ -145,7 +145,10 @@ def test_the_same_seed_draws_the_same_answer_whatever_else_is_answered(
     monkeypatch.setattr(engine._model, "compute", note)
     settings = {"temperature": 1.2, "max_tokens": 60, "ignore_eos": True}
     alone = ask(engine, said(ORDER), seed=7, **settings).wait().text
-    first, steps = steps, []
+    first = list(steps)
+    for same in [ask(engine, said(ORDER), **settings) for _ in range(4)]:  # all places know it
+        same.wait()
+    steps.clear()
     others = [ask(engine, said(f"{ORDER} {n}"), **settings) for n in range(3)]
     others[0].next(Piece)
     beside = ask(engine, said(ORDER), seed=7, **settings).wait().text
