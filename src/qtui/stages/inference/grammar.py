@@ -21,7 +21,8 @@ from qtui.stages.inference.engine import RefusedError
 from qtui.terminal import clean_line
 
 _ANY_OBJECT = {"type": "object"}
-_BITS = 32
+_WHITESPACE = r"( |\n[ ]{0,24})"
+"""Between the parts: as a model has learnt to write it, but not blanks for ever."""
 
 
 class Grammars:
@@ -40,7 +41,7 @@ class Grammars:
         known = self._tokens()
         try:
             text = llguidance.LLMatcher.grammar_from_json_schema(
-                json.dumps(dict(schema) or _ANY_OBJECT), {"whitespace_flexible": False}
+                json.dumps(dict(schema) or _ANY_OBJECT), {"whitespace_pattern": _WHITESPACE}
             )
             matcher = llguidance.LLMatcher(known, text, log_level=0)
             wrong = matcher.get_error()
