@@ -330,6 +330,20 @@ def test_what_a_server_does_not_know_is_left_out_from_then_on() -> None:
     assert bodies[-1]["max_completion_tokens"] == 512
 
 
+def test_where_the_context_leaves_less_than_max_tokens_what_is_left_is_asked_for() -> None:
+    async def script(request: Request) -> AsyncIterator[bytes]:
+        if "max_tokens" in request.json or "long" in request.json["messages"][0]["content"]:
+            error = {"message": "too long", "code": "context_length_exceeded"}
+            yield whole({"error": error}, 400)
+            return
+        for part in PARTS:
+            yield part
+
+    assert text_of(asked(script)) == "Hello"
+    found = refused(script, Ask("m", ({"role": "user", "content": "long"},)))
+    assert "too long" in found.message
+
+
 def test_any_other_refusal_is_not_asked_again() -> None:
     async def work(client: Client, scripted: Scripted) -> int:
         with pytest.raises(RefusedAskError):

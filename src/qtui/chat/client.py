@@ -177,6 +177,10 @@ class Client:
                         yield each
                 return
             except ServerError as error:
+                # `max_tokens` is the most that is wanted: where the context leaves less, that is
+                # asked for. Of a prompt that is itself too long the server says so again.
+                if error.code == "context_length_exceeded" and body.pop("max_tokens", None):
+                    continue
                 if not self._learn(error):
                     raise
 

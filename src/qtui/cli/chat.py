@@ -81,7 +81,7 @@ def _from_stdin() -> str:
             remedy="qtui generate INPUT.jsonl asks many prompts",
         )
     try:
-        return data.decode()
+        return data.decode().rstrip("\r\n")  # of the program before the pipe, not the prompt's
     except UnicodeDecodeError as error:
         raise InputError(f"standard input is not UTF-8 (byte {error.start:,})") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -64,6 +65,9 @@ def settings(arguments: Namespace) -> Settings:
     given: dict[str, Any] = {
         name: value for name in _SETTINGS if (value := getattr(arguments, name)) is not None
     }
+    for name, value in given.items():
+        if not math.isfinite(value):
+            raise InputError(f"--{name.replace('_', '-')} is no number: {value}")
     if arguments.stop:
         given["stop"] = tuple(arguments.stop)
     if arguments.json_schema is not None:
