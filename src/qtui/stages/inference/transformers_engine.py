@@ -17,10 +17,9 @@ import torch
 
 from qtui.config.serve import ServeConfig
 from qtui.errors import NotFoundError, QtuiError
-from qtui.stages.inference import loading, memory, prompts
+from qtui.stages.inference import loading, memory, prompts, solo
 from qtui.stages.inference.adapter_files import Base
 from qtui.stages.inference.adapters import Adapters, Attached, Held
-from qtui.stages.inference.batch import Forward, Rows
 from qtui.stages.inference.decoding import Answer, Decoder, gone
 from qtui.stages.inference.engine import (
     GoneError,
@@ -69,7 +68,7 @@ def load(
     process = TemplateProcess()
     try:
         loaded = loading.load(path, config, machine)
-        engine = TransformersEngine(workspace, config, loaded, process)
+        engine = TransformersEngine(workspace, config, loaded, process, say)
         try:
             engine.load_named()
         except BaseException:
@@ -85,7 +84,12 @@ class TransformersEngine:
     """Implements `Engine`; made by `load`."""
 
     def __init__(
-        self, workspace: Path, config: ServeConfig, loaded: Loaded, process: TemplateProcess
+        self,
+        workspace: Path,
+        config: ServeConfig,
+        loaded: Loaded,
+        process: TemplateProcess,
+        say: Callable[[str], None],
     ) -> None:
         self._config = config
         self._loaded = loaded
@@ -96,13 +100,13 @@ class TransformersEngine:
         self._ends = _ends(loaded.model, tokenizer)
         self.context = _context(loaded.model, config.max_context)
         self._names = Names(workspace, config, loaded.path)
-        forward = Forward(loaded.model)
+        new_rows, together = solo.choose(loaded.model, say)
         attached = Attached(loaded.model)
         self._decoder = Decoder(
-            lambda: Rows(forward),
+            new_rows,
             attached,
-            places=config.max_concurrent,
-            device=forward.device,
+            places=config.max_concurrent if together else 1,
+            device=loaded.model.device,
         )
         self._adapters = Adapters(
             attached,
