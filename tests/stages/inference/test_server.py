@@ -297,9 +297,10 @@ def test_token_ids_and_several_prompts_are_refused(server: FakeServer, prompt: A
         (b'{"seed":' + b"9" * 5000 + b"}", "bad_json"),
         (b'{"temperature": NaN, "model": "m", "messages": []}', "invalid_value"),
         (b"[" * 100_000, "bad_json"),
+        (b'{"metadata":[' + b"[]," * 100_000 + b"1]}", "too_complex"),
         (b'{"metadata":' * 900 + b"1" + b"}" * 900, "invalid_value"),
     ],
-    ids=["torn", "empty", "list", "text", "bytes", "number", "nan", "deep", "deep whole"],
+    ids=["torn", "empty", "list", "text", "bytes", "number", "nan", "deep", "many", "deep whole"],
 )
 def test_malformed_bodies(server: FakeServer, content: bytes, code: str) -> None:
     with server.client() as http:

@@ -23,6 +23,9 @@ from qtui.stages.inference.server.trace import KEY, Trace
 POSTED = ("/v1/chat/completions", "/v1/completions")
 """The routes that have a body."""
 
+MOST_NODES = 100_000
+"""Lists and objects in a body. Reading a million of them would hold up everybody for a second."""
+
 BODY_SECONDS = 30.0
 """How long a request's body may take to arrive."""
 
@@ -102,6 +105,9 @@ class Gate:
             message = f"the body did not arrive within {self.body_seconds:g} seconds"
             closing = {"connection": "close"}
             raise ApiError(Refusal(408, message, "timeout", headers=closing)) from None
+        if body.count(b"[") + body.count(b"{") > MOST_NODES:  # brackets in texts count: so be it
+            message = f"the request has more than {MOST_NODES:,} lists and objects in it"
+            raise refused(400, message, "too_complex")
         given = False
 
         async def replay() -> Message:

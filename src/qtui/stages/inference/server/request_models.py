@@ -107,7 +107,19 @@ class Message(BaseModel):
     """One turn of a conversation. Fields that no chat template reads are passed over."""
 
     model_config = ConfigDict(
-        use_attribute_docstrings=True, strict=True, extra="ignore", frozen=True
+        use_attribute_docstrings=True,
+        strict=True,
+        extra="ignore",
+        frozen=True,
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["content"], "properties": {"content": {"type": ["string", "array"]}}},
+                {
+                    "required": ["tool_calls"],
+                    "properties": {"tool_calls": {"type": "array", "minItems": 1}},
+                },
+            ]
+        },
     )
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -173,6 +185,15 @@ class Tool(BaseModel):
 
 class _Request(_Body):
     """What both kinds of request have."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"stream_options": {"type": "null"}}},
+                {"required": ["stream"], "properties": {"stream": {"const": True}}},
+            ]
+        }
+    )
 
     model: Annotated[str, Field(min_length=1, max_length=512)]
     """One of `/v1/models`, or a run of the server's workspace with the same base: `RUN`,
@@ -248,7 +269,7 @@ class _Request(_Body):
 class ChatRequest(_Request):
     """A conversation that the model is to go on with."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=100_000)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)]
     max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """OpenAI's newer name of `max_tokens`; comes before it."""
     tools: list[Tool] | None = None
