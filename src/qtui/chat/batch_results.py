@@ -29,6 +29,9 @@ from qtui.terminal import clean_line
 
 SYNC_SECONDS = 2.0
 
+_BEGINNING = b'{"line": '
+"""How each line begins, by which a torn first one is known."""
+
 
 class _Line(msgspec.Struct):
     """What is read back of a line."""
@@ -86,8 +89,11 @@ class Results:
         try:
             if force:
                 os.ftruncate(self._fd, 0)
-            elif self._read():
-                self._without_failures()
+            else:
+                stale, whole = self._read()
+                self._cut(whole)
+                if stale:
+                    self._without_failures()
         except BaseException:
             self.close()
             raise
@@ -144,10 +150,14 @@ class Results:
             pass
         return fd
 
-    def _read(self) -> bool:
-        """Learn what is there; whether the file has lines that have to go."""
-        stale = False
-        for line in _whole_lines(self._fd, self.path):
+    def _read(self) -> tuple[bool, int]:
+        """Learn what is there; whether the file has lines that have to go, and where the last whole
+        line ends. Nothing is changed: the file may be somebody else's."""
+        stale, whole, line = False, 0, b""
+        for line in _lines(self._fd):
+            if not line.endswith(b"\n"):
+                break  # torn
+            whole += len(line)
             found = _decoded(line)
             if found is None:
                 self.damaged += 1
@@ -157,12 +167,20 @@ class Results:
             stale = stale or found.error is not None or self._at(found.line) != 0
             if found.error is None:
                 self._put(found.line, _number(found.hash))
-        if self.damaged and not any(self._hashes):
+        torn = not whole and line and not line.startswith(_BEGINNING[: len(line)])
+        if torn or (self.damaged and not any(self._hashes)):
             raise InputError(
                 f"{clean_line(str(self.path))} is no output of qtui generate",
                 remedy="give another --output, or --force to overwrite it",
             )
-        return stale
+        return stale, whole
+
+    def _cut(self, whole: int) -> None:
+        if os.fstat(self._fd).st_size > whole:
+            try:
+                os.ftruncate(self._fd, whole)
+            except OSError as error:
+                raise durable.write_error(self.path, 0, error) from error
 
     def _compare(self, found: _Line) -> None:
         if found.model != self._model:
@@ -197,7 +215,7 @@ class Results:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
             with open(temporary, "xb") as file:
-                for line in _whole_lines(self._fd, self.path):
+                for line in _lines(self._fd):
                     found = _decoded(line)
                     if found is not None and found.error is None and not seen[found.line]:
                         seen[found.line] = 1
@@ -227,20 +245,10 @@ def _number(hash: str) -> int:
         return 1
 
 
-def _whole_lines(fd: int, path: Path) -> Iterator[bytes]:
-    """The lines of the file; a last one without its end is taken off the file."""
-    whole = 0
+def _lines(fd: int) -> Iterator[bytes]:
     with open(os.dup(fd), "rb") as file:
         file.seek(0)
-        for line in file:
-            if line.endswith(b"\n"):
-                whole += len(line)
-                yield line
-            else:
-                try:
-                    os.ftruncate(fd, whole)
-                except OSError as error:
-                    raise durable.write_error(path, 0, error) from error
+        yield from file
 
 
 def count(items: Iterable[Item], results: Results | None) -> tuple[int, int]:

@@ -36,8 +36,8 @@ def generate(arguments: Namespace, out: Output) -> int:
     form = _form(arguments)
     if arguments.concurrency is not None and arguments.concurrency < 1:
         raise InputError("--concurrency is at least 1")
-    if arguments.input == "-" and arguments.output is not None:
-        _refuse_to_overwrite(Path(arguments.output), force=arguments.force)
+    if arguments.output is not None:
+        _refuse_to_overwrite(arguments)
     settings = talking.settings(arguments)
     with talking.talk(arguments, out) as found:
         return asyncio.run(_generate(found, form, settings, arguments, out))
@@ -52,11 +52,17 @@ def _form(arguments: Namespace) -> Form:
     return Form(plain, arguments.field, arguments.system or "", arguments.plain)
 
 
-def _refuse_to_overwrite(output: Path, *, force: bool) -> None:
-    if not force and output.exists() and output.stat().st_size:
+def _refuse_to_overwrite(arguments: Namespace) -> None:
+    output = Path(arguments.output)
+    if not output.exists():
+        return
+    shown = clean_line(str(output))
+    if arguments.input != "-":
+        if output.samefile(arguments.input):
+            raise InputError(f"{shown} is the input", remedy="give another --output")
+    elif not arguments.force and output.stat().st_size:
         raise InputError(
-            f"{clean_line(str(output))} is there, and what comes from standard input cannot be "
-            "gone on with",
+            f"{shown} is there, and what comes from standard input cannot be gone on with",
             remedy="give another --output, or --force to overwrite it",
         )
 
