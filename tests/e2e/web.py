@@ -44,15 +44,29 @@ _READ = """() => {
 _SIZE = "() => [window.caught.terminal.cols, window.caught.terminal.rows]"
 
 
+# The dashboards behind the tabs are a program that a test chooses.
+_PROGRAM = """
+import sys
+from qtui.cli import main, web
+web.DASHBOARD = (sys.executable, "-m", sys.argv.pop(1))
+sys.exit(main.main())
+"""
+
+
 class Web:
-    """A `qtui web` over `workspace` whose dashboards start workers that only count."""
+    """A `qtui web` over `workspace`, whose dashboards are `module`: unless told otherwise, one
+    whose workers only count."""
 
     def __init__(
-        self, workspace: Path, *arguments: str, env: Mapping[str, str] | None = None
+        self,
+        workspace: Path,
+        *arguments: str,
+        module: str = "tests.e2e.qtui_with_fake_worker",
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        module = "tests.e2e.qtui_with_fake_worker"
+        command = (sys.executable, "-c", _PROGRAM, module, "web", "--port", "0", "--json")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, "web", "--port", "0", "--json", *arguments],
+            [*command, *arguments],
             cwd=workspace,
             env=environment(workspace, env),
             stdin=subprocess.DEVNULL,
