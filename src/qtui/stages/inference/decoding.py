@@ -176,6 +176,7 @@ class Decoder:
                     self._turn()
             for answer in self._all():
                 self._end(answer, "cancelled")
+            self._refuse_errands("the engine is closed")
         except BaseException as error:
             traceback.print_exc()
             first = (str(error).splitlines() or [""])[0]
@@ -414,12 +415,13 @@ class Decoder:
     def _die(self, why: str) -> None:
         with self._condition:
             self._trouble = why
-            errands = list(self._errands)
-            self._errands.clear()
         for answer in self._all():
             self._fail(answer, gone(why))
-        for _, future in errands:
-            future.set_exception(gone(why))
+        self._refuse_errands(why)
+
+    def _refuse_errands(self, why: str) -> None:
+        while self._errands:
+            self._errands.popleft()[1].set_exception(gone(why))
 
 
 def gone(why: str) -> GoneError:
