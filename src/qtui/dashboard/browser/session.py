@@ -136,8 +136,7 @@ class Session(AppService):
         await self.send_meta({"type": "quit"})
         self.stdin.close()
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait((task,))
         # What it still draws has to be read, or its pipe fills and it cannot leave.
         draining = asyncio.create_task(_drain(process))
         if not await _ends(process, _QUIT_WITHIN):
