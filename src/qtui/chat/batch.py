@@ -101,6 +101,7 @@ async def run(
         QtuiError: the server is gone, refuses the key or the model, or a row cannot be written.
     """
     turn = asyncio.Lock()
+    progress.began = time.monotonic()
 
     async def ask_on() -> None:
         while True:
