@@ -33,6 +33,7 @@ class Served:
     base: str
     gate: Gate
     browser: ClientSession
+    server: BrowserServer
     said: list[str] = field(default_factory=list)
 
     @property
@@ -90,7 +91,7 @@ async def served(
     # Cookies of numeric hosts are not kept unless that is asked for.
     async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as browser:
         try:
-            yield Served(f"http://127.0.0.1:{runner.addresses[0][1]}", gate, browser, said)
+            yield Served(f"http://127.0.0.1:{runner.addresses[0][1]}", gate, browser, server, said)
         finally:
             await server.end()
             await runner.cleanup()
@@ -375,6 +376,8 @@ def test_a_dashboard_that_hears_nothing_is_ended_all_the_same(
         while (message := await tab.receive(SECONDS)).type is not WSMsgType.TEXT:
             pass
         assert json.loads(message.data) == ["pong", "1"]  # the server does not wait for it
+        (session,) = one.server._open
+        assert session.stdin.transport.get_write_buffer_size() < 1_200_000
         await tab.close()
         await until(lambda: not children())
 
