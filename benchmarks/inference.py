@@ -29,6 +29,8 @@ from typing import Any
 
 import torch
 import transformers
+from peft import LoraConfig
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 from transformers.generation.streamers import BaseStreamer
 
@@ -153,6 +155,44 @@ def sixteen(engine: Any, tokens: int, rounds: int) -> dict[str, Any]:
     }
 
 
+def switching(engine: Any, rounds: int) -> dict[str, Any]:
+    """First tokens after a change of adapter, and without one."""
+    base, one, two = (model.id for model in engine.models())
+    changed, same = [], []
+    for number in range(6 * rounds):
+        prompt = PROMPT.format(number)
+        first, second = [(base, one), (one, two), (two, base)][number % 3]
+        ask(engine, prompt, 2, first).wait()
+        changed.append(1000 * ask(engine, prompt, 2, second).wait().first)
+        same.append(1000 * ask(engine, prompt, 2, second).wait().first)
+    mixed = [ask(engine, PROMPT.format(at), 48, (base, one, two)[at % 3]) for at in range(15)]
+    began = time.perf_counter()
+    for clock in mixed:
+        clock.wait()
+    return {
+        "first_token_ms": round(statistics.median(same), 1),
+        "first_token_after_a_switch_ms": round(statistics.median(changed), 1),
+        "later_ms": round(statistics.median(changed) - statistics.median(same), 1),
+        "goal_ms": 50,
+        "mixed_tokens_per_second": round(15 * 48 / (time.perf_counter() - began), 1),
+    }
+
+
+def random_adapter(engine: Any, folder: Path, seed: int) -> str:
+    """A random LoRA of rank 16 on every linear layer of the engine's base, in PEFT's files."""
+    torch.manual_seed(seed)
+    state, config = {}, LoraConfig(r=16, lora_alpha=16, task_type="CAUSAL_LM")
+    for name, module in engine._loaded.model.named_modules():
+        if name.endswith("_proj") and hasattr(module, "in_features"):
+            key = f"base_model.model.{name}"
+            state[f"{key}.lora_A.weight"] = torch.randn(16, module.in_features).bfloat16()
+            state[f"{key}.lora_B.weight"] = torch.randn(module.out_features, 16).bfloat16() / 100
+    folder.mkdir()
+    save_file(state, folder / "adapter_model.safetensors")
+    config.save_pretrained(folder)
+    return str(folder)
+
+
 def random_model(folder: Path) -> Path:
     """SmolLM-135M's shape, the built-in tokenizer, random weights."""
     tokenizer = AutoTokenizer.from_pretrained(builtin.model_path("tiny"))
@@ -196,6 +236,11 @@ def measure(name: str, tokens: int, rounds: int) -> dict[str, Any]:
             "one_stream": one_stream(engine, tokens, rounds),
             "sixteen": sixteen(engine, tokens, max(rounds // 2, 1)),
         }
+        for seed in (1, 2):
+            folder = random_adapter(engine, workspace / f"adapter-{seed}", seed)
+            held = engine._adapters.take(f"adapter-{seed}", Path(folder))
+            engine._adapters.give_back(held)
+        figures["switching"] = switching(engine, rounds)
         engine.close()
         return figures
     finally:

@@ -10,9 +10,9 @@ from qtui.config.serve import ServeConfig
 from qtui.stages.inference.engine import Began, Ended, Failed, Job, Piece, Report, Sampling
 
 
-def config(model: Path | str, **settings: Any) -> ServeConfig:
-    """A server's config for `model` in float32, not quantised, on the CPU."""
-    section = {"model_name": str(model), "quantization": "none", "dtype": "float32"}
+def config(name: Path | str, /, **settings: Any) -> ServeConfig:
+    """A server's config for the model `name` in float32, not quantised, on the CPU."""
+    section = {"model_name": str(name), "quantization": "none", "dtype": "float32"}
     section |= settings.pop("model", {})
     return ServeConfig.model_validate({"model": section, "device": "cpu"} | settings)
 

@@ -28,7 +28,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors.torch import load_file
 
-from qtui.errors import InputError
+from qtui.errors import InputError, NotFoundError
 from qtui.stages.inference import adapter_files
 from qtui.stages.inference.adapter_files import AdapterFiles, Base
 from qtui.stages.inference.engine import RefusedError
@@ -293,8 +293,16 @@ class Adapters:
             return held
 
     def _load(self, folder: Path, name: str) -> Held:
-        files = adapter_files.check(folder, self._base)
-        state = load_file(files.weights)
+        try:
+            files = adapter_files.check(folder, self._base)
+            state = load_file(files.weights)
+        except OSError as error:
+            if isinstance(error, NotFoundError):
+                raise
+            raise NotFoundError(
+                f"{clean_line(str(folder))} cannot be read: {error.strerror or error}",
+                remedy="a run in training clears old checkpoints away: ask for a newer one",
+            ) from error
         with self._lock:
             if folder in self._held:
                 # Its files were replaced. Rows that use it go on with what they began with.

@@ -30,7 +30,8 @@ from qtui.stages.training.recovery import is_out_of_memory
 from qtui.terminal import clean_line
 
 _REPACKED = 32
-"""The fast 4-bit kernel of the CPU wants this many outputs, or a multiple, in each layer."""
+"""The fast 4-bit kernel of the CPU wants this many outputs, or a multiple, in each layer; of
+inputs it wants whole blocks of the quantisation."""
 
 
 @dataclass(frozen=True)
@@ -129,5 +130,6 @@ def _quantised(model: torch.nn.Module, served: ServedModel) -> None:
         )
     if served.quantization == "nf4":
         for layer in layers:
-            fits = layer.out_features % _REPACKED == 0
+            block = layer.weight.quant_state.blocksize
+            fits = layer.out_features % _REPACKED == 0 and layer.in_features % block == 0
             layer.support_avx512bf16_for_cpu = fits and has_avx512bf16()
