@@ -75,8 +75,12 @@ def _answers(screen: ChatScreen, base: str) -> None:
             away = screen.key("chat_input.leave")
             way = f"{away}, {screen.key('chat.open')}: talk to something else"
         parts = [*parts, [*told, Content.styled(way, "$text-muted")]]
-    streaming = session is not None and session.busy
-    screen.transcript.show(parts, streaming=streaming)
+    newest = list(screen.starts.values())[-1:]
+    screen.transcript.show(
+        parts,
+        streaming=session is not None and session.busy,
+        newest=newest[0] if newest else None,
+    )
 
 
 def _introduction(screen: ChatScreen) -> list[Content]:
@@ -85,10 +89,10 @@ def _introduction(screen: ChatScreen) -> list[Content]:
         if screen.opening or screen.trouble is not None:
             return [Content(screen.opening)]
         away = screen.key("chat_input.leave")
-        text = _EMPTY.format(
+        empty = _EMPTY.format(
             open=f"{away}, {screen.key('chat.open')}", new=f"{away}, {screen.key('app.configure')}"
         )
-        return [Content(row) for row in text.split("\n")]
+        return [Content(row) for row in empty.split("\n")]
     base = session.base
     names = [said(side, base) for side in session.conversation.sides]
     who = " and ".join(names) if names else "whoever listens there"

@@ -236,7 +236,10 @@ class ChatScreen(ChatKeys):
         if not text.strip():
             return
         if session is None:
-            self.qtui.say(f"{self.key('chat_input.leave')}, {self.key('chat.open')} chooses whom to ask.", "warning")
+            self.qtui.say(
+                f"{self.key('chat_input.leave')}, {self.key('chat.open')} chooses whom to ask.",
+                "warning",
+            )
             return
         self.input.load_text("")
         self.selected = ""

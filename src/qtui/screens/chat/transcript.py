@@ -98,10 +98,13 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         """Rows that are in sight at once."""
         return max(self.size.height, 1)
 
-    def show(self, parts: Sequence[Part], *, streaming: bool = False) -> None:
+    def show(
+        self, parts: Sequence[Part], *, streaming: bool = False, newest: int | None = None
+    ) -> None:
         """Show `parts`; what is in sight stays there, or follows the end.
 
-        `streaming`: more will come, so make room for it.
+        `streaming`: more will come, so make room for it. `newest`: the part at which the last
+        exchange begins, which then stays in sight as long as it fits.
         """
         self._parts = list(parts)
         ends = list(accumulate(len(part) for part in self._parts))
@@ -110,8 +113,10 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         top = self.scroll_offset.y
         if self.following:
             if streaming:
-                past = self._total > top + self.window
-                top = self._total - max(self.window // _JUMP, 1) if past else top
+                if self._total > top + self.window:
+                    begins = self._total if newest is None else self.row_of(newest)
+                    fits = begins > top and self._total - begins <= self.window
+                    top = begins if fits else self._total - max(self.window // _JUMP, 1)
             elif self._total > top + self.window or self._total <= top:
                 top = self._total - self.window
         self._scroll(min(max(top, 0), max(self._total - 1, 0)))
