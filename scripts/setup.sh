@@ -21,13 +21,13 @@ extras=train,documents,serve,web
 dry_run=
 for argument in "$@"; do
   case $argument in
-    --dev) extras=train,documents,serve,web,dev ;;
+    # llama.cpp is built from source for minutes: people choose it, continuous integration tests it.
+    --dev) extras=train,documents,serve,web,${QTUI_CI:+llama,}dev ;;
     --dry-run) dry_run=1 ;;
     -h | --help) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "setup: unknown option $argument; see bash scripts/setup.sh --help" >&2; exit 2 ;;
   esac
 done
-
 say() { printf '%s\n' "$*"; }
 # give_up CODE WHAT WAY_OUT: codes as everywhere in qtui, 1 failed, 2 wrong input, 4 not possible.
 give_up() {
