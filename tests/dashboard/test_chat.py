@@ -26,7 +26,6 @@ from tests.dashboard.chat_room import (
     typed,
 )
 from tests.dashboard.harness import (
-    described,
     drive,
     on_screen,
     screen_text,

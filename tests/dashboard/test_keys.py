@@ -19,16 +19,17 @@ from textual.pilot import Pilot
 from qtui import keymap
 from qtui.app import QtuiApp
 from qtui.dashboard.remapping import remap, spelled
+from qtui.errors import ImpossibleError
 from qtui.keymap import Key
 from qtui.runs.folder import Run
-from tests.dashboard import prepared, run_folders
+from tests.dashboard import chat_room, prepared, run_folders
 from tests.dashboard.harness import NO_GPU, described, drive, on_screen, screen_text, until
 from tests.dashboard.machines import TWO_H100
 
 SCRIPTS = {
     "app": """
-        9 1 2 [1] 3 [1] 4 [1] question_mark [escape] f1 [escape] colon [escape] ctrl+p [escape]
-        ctrl+g [escape] ctrl+t ctrl+c [9] q [9] escape ctrl+q
+        9 1 2 [1] 3 [1] 4 [1] 6 [escape] [1] question_mark [escape] f1 [escape] colon [escape]
+        ctrl+p [escape] ctrl+g [escape] ctrl+t ctrl+c [9] q [9] escape ctrl+q
     """,
     "help": """
         [question_mark] j k space escape [question_mark] q
@@ -38,6 +39,7 @@ SCRIPTS = {
         down up j k pagedown pageup end home G g o space [space] enter [1] n [1] c [1]
         y [end] d [escape] [home] s [escape] r
         [slash] [escape] slash [t] [r] [a] [enter] escape
+        [home] T [escape] [1]
         [home] [space] [down] [space] x
     """,
     "home_filter": "[slash] [t] [r] [a] escape",
@@ -53,6 +55,7 @@ SCRIPTS = {
         v k i w l [i] end up home down pagedown pageup
         o [escape] m [escape] s [escape] c r y
         full_stop comma greater_than_sign less_than_sign
+        [1] [home] [down] [down] [enter] T
     """,
     "monitor_filter": "[enter] [m] escape",
     "runs_picker": "[enter] [o] space enter [o] escape",
@@ -71,6 +74,23 @@ SCRIPTS = {
         [r] /4 [enter] [shift+tab] down up space backspace r [escape]
         d k o [escape] y q
     """,
+    "chat": """
+        /hello [enter] [escape] [home] ctrl+r i /more [enter]
+        /draft ctrl+s ctrl+l [escape] [ctrl+u] ctrl+o [escape]
+        [escape] 1 2 g b w w e [escape] right left
+        left_square_bracket right_square_bracket c /x [enter] [escape]
+        comma less_than_sign full_stop greater_than_sign
+        [home] [left_square_bracket] a down up j k pagedown pageup end home x [x]
+        m [escape] o [escape] h [escape] v y t i [escape] enter [escape] s ctrl+n
+    """,
+    "chat_input": "/a enter /b ctrl+j shift+enter escape",
+    "chat_answers": "[escape] escape [6] q",
+    "chat_settings": """
+        [ctrl+o] down up [down] enter /1 [enter] r [enter] /1 [enter] delete [enter] /1 [enter]
+        backspace escape [ctrl+o] q [ctrl+o] ctrl+o
+    """,
+    "chat_editor": "[ctrl+o] [enter] ctrl+s [enter] escape",
+    "chat_list": "/one [ctrl+s] [ctrl+l] ctrl+d [escape] [ctrl+s] [ctrl+l] delete",
     "picker": "[2] [enter] down up pagedown pageup escape",
     "list": "[2] [slash] /target_modules [enter] [enter] down up ctrl+s [enter] escape",
     "system": "[9] down up j k pagedown pageup end home g r",
@@ -80,6 +100,7 @@ SCRIPTS = {
 ELSEWHERE = {
     "app.draw_anew": "test_wire.py",
     "app.suspend": "test_exit.py",
+    "chat.stop": "test_chat.py",
     "configure.row_before": "test_configure.py",
     "configure.row_after": "test_configure.py",
     "data.prepare": "test_data.py",
@@ -164,13 +185,18 @@ def test_keys_do_what_the_table_says(place: str, tmp_path: Path) -> None:
 
         with (
             run_folders.every_state(tmp_path) as runs,
+            chat_room.room(tmp_path / ".engine", answer=lambda job: LONG) as (_, address),
             patch.object(QtuiApp, "run_action", run_action),
+            patch("qtui.chat.server.begin", no_server),
         ):
             if place == "data":
                 prepare_data(runs["loading_model"])  # the cursor stands on it
             size, gpus = SIZES.get(place, (80, 24)), TWO_H100 if place == "system" else NO_GPU
             async with drive(tmp_path, size, gpus=gpus) as pilot:
                 await until(pilot, lambda: "quiet-otter" in screen_text(pilot.app))
+                if place.startswith("chat"):
+                    pilot.app.chat(address=address)  # type: ignore[attr-defined]
+                    await until(pilot, lambda: "quiet-otter vs base" in screen_text(pilot.app))
                 for item in SCRIPTS[place].split():
                     await settled(pilot)
                     await pressed(pilot, place, item, ran)
@@ -179,6 +205,13 @@ def test_keys_do_what_the_table_says(place: str, tmp_path: Path) -> None:
 
 
 SIZES = {"compare": (80, 16)}
+LONG = "\n\n".join(f"paragraph {number}" for number in range(30))
+"""More than a screen shows."""
+
+
+def no_server(*arguments: Any, **wanted: Any) -> Any:
+    """No test of keys starts a worker."""
+    raise ImpossibleError("no server here")
 
 
 def prepare_data(run: Run) -> None:

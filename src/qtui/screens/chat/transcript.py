@@ -112,15 +112,19 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         self._total = ends[-1] if ends else 0
         top = self.scroll_offset.y
         if self.following:
-            if streaming:
-                if self._total > top + self.window:
-                    begins = self._total if newest is None else self.row_of(newest)
-                    fits = begins > top and self._total - begins <= self.window
-                    top = begins if fits else self._total - max(self.window // _JUMP, 1)
-            elif self._total > top + self.window or self._total <= top:
-                top = self._total - self.window
+            top = self._followed(top, streaming, newest)
         self._scroll(min(max(top, 0), max(self._total - 1, 0)))
         self._draw_changes()
+
+    def _followed(self, top: int, streaming: bool, newest: int | None) -> int:
+        """The row on top when the end is to be in sight and `top` was the one there."""
+        begins = self._total if newest is None else self.row_of(newest)
+        past = self._total > top + self.window
+        if self._total - begins <= self.window and (begins < top or past):
+            return begins if streaming or begins < top else self._total - self.window
+        if past and streaming:
+            return self._total - max(self.window // _JUMP, 1)
+        return self._total - self.window if past or self._total <= top else top
 
     def row_of(self, part: int) -> int:
         """The row at which part number `part` begins."""
