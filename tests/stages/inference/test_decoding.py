@@ -151,6 +151,20 @@ def test_an_exception_of_nobody_in_particular_ends_all(tmp_path: Path) -> None:
     engine.close()
 
 
+def test_those_whose_first_token_cannot_be_drawn_hear_that_all_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = serve(tmp_path)
+
+    def choose(*_: Any) -> Any:
+        raise RuntimeError("no token")
+
+    monkeypatch.setattr(decoding.Sampler, "choose", choose)
+    heard = ask(engine, QUESTION).wait()
+    assert isinstance(heard.failed.error, GoneError)
+    engine.close()
+
+
 def test_a_text_that_cannot_be_made_fails_one_answer(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,12 +105,35 @@ def test_an_empty_schema_is_any_object(engine: Any) -> None:
         {"type": "string", "pattern": "("},
         {"properties": 3},
         {"type": "integer", "minimum": 5, "maximum": 1},
+        {"$ref": "#"},
+        {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]},
     ],
 )
 def test_a_schema_that_cannot_be_obeyed_is_refused(engine: Any, schema: Any) -> None:
     with pytest.raises(RefusedError) as refused:
         ask(engine, "JSON: ", json_schema=schema)
     assert refused.value.code == "invalid_json_schema"
+    assert "<state>" not in refused.value.message
+
+
+def test_a_schema_too_intricate_on_the_way_fails_its_own_answer_alone(engine: Any) -> None:
+    pattern = "^(([a-z]{1,100}){1,100}){1,100}$"
+    free = ask(engine, "Once upon a time", max_tokens=30).wait().text
+    rows = [
+        ask(
+            engine,
+            "Once upon a time",
+            max_tokens=30,
+            json_schema={"type": "string", "pattern": pattern} if at % 2 else None,
+        )
+        for at in range(4)
+    ]
+    assert [rows[at].wait().text for at in (0, 2)] == [free, free]
+    for at in (1, 3):
+        error = rows[at].wait().failed.error
+        assert isinstance(error, RefusedError), error
+        assert error.code == "invalid_json_schema"
+    assert engine.trouble() == ""
 
 
 def test_a_constrained_row_leaves_its_neighbours_alone(engine: Any) -> None:

@@ -266,7 +266,6 @@ class Decoder:
             reading.left -= 1
             if reading.left:
                 return
-            self._reading = None
             self._join(reading, logits)
         except Exception as error:
             if not is_out_of_memory(error):
@@ -278,11 +277,11 @@ class Decoder:
         sampler = self._sampler_for(reading.answers, logits)
         tokens = sampler.choose(logits)
         broken = logits.isnan().any(dim=-1).tolist()
-        # Memory may run out here, so it comes before anybody is told of a token.
+        # What may fail comes first: until here they are still being read, and hear of it.
         self._rows.join(reading.rows)
         self._tokens = torch.cat([self._tokens.to(tokens.device), tokens])
         self._running.extend(reading.answers)
-        self._sampler = None
+        self._reading = self._sampler = None
         over = []
         for answer, token, nan in zip(reading.answers, tokens.tolist(), broken, strict=True):
             answer.sink(Began(len(answer.prompt.ids), answer.prompt.text))
@@ -346,14 +345,17 @@ class Decoder:
     def _given(self, answer: Answer, token: int) -> Literal["stop", "length"] | None:
         if answer.budget == 0:
             return "length"
+        grammar = answer.drawn.grammar
+        if grammar is not None:
+            grammar.check()
         answer.tokens += 1
         answer.drawn.seen.append(token)
         ends = token in answer.ends
         text = "" if ends and not answer.shows_special else answer.text.add(token)
         reason: Literal["stop", "length"] | None = "stop" if ends or answer.text.stopped else None
-        if reason is None and answer.drawn.grammar is not None:
-            answer.drawn.grammar.take(token)
-            if answer.drawn.grammar.over:
+        if reason is None and grammar is not None:
+            grammar.take(token)
+            if grammar.over:
                 reason = "stop"
         if reason is None and answer.tokens >= answer.budget:
             reason = "length"

@@ -2,7 +2,8 @@
 
 Promises: an answer that ends by itself is JSON of the schema, whatever the temperature, because
 no other token can be drawn; one that is cut off by its length says so. A schema that cannot be
-obeyed is refused before anything is computed.
+obeyed is refused before anything is computed. One that turns out too intricate on the way (a
+pattern may ask for more states than llguidance makes) fails its own answer and no other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import llguidance.hf
 import numpy as np
 import torch
 
-from qtui.errors import QtuiError
 from qtui.stages.inference.engine import RefusedError
 from qtui.terminal import clean_line
 
@@ -44,12 +44,13 @@ class Grammars:
                 json.dumps(dict(schema) or _ANY_OBJECT), {"whitespace_pattern": _WHITESPACE}
             )
             matcher = llguidance.LLMatcher(known, text, log_level=0)
+            matcher.compute_bitmask()  # whether there is a first token shows only here
             wrong = matcher.get_error()
         except (ValueError, TypeError, RecursionError) as error:
             wrong = str(error)
         if wrong:
             raise RefusedError(
-                f"the JSON schema cannot be used: {clean_line(wrong, 300)}",
+                f"the JSON schema cannot be used: {reason(wrong)}",
                 code="invalid_json_schema",
                 param="response_format",
                 remedy="see json-schema.org; recursion through $ref works, remote $ref does not",
@@ -80,11 +81,13 @@ class Grammar:
     def allowed(self, vocabulary: int) -> torch.Tensor:
         """Which tokens may come next, (vocabulary,), booleans on the CPU.
 
+        Never raises: it is asked for all rows of a batch at once. When the grammar has failed,
+        what it says is worth nothing, and `check` says so.
+
         Args:
             vocabulary: how many logits there are; models have more of them than tokens.
         """
         packed = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
-        self._check()
         bits = np.unpackbits(packed, bitorder="little")
         allowed = np.zeros(vocabulary, dtype=bool)
         known = min(len(bits), vocabulary)
@@ -94,16 +97,24 @@ class Grammar:
     def take(self, token: int) -> None:
         """Go on by a token that was allowed."""
         self._matcher.consume_token(token)
-        self._check()
+        self.check()
 
     @property
     def over(self) -> bool:
         """Whether the JSON is complete and nothing may follow it."""
         return bool(self._matcher.is_stopped())
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise RefusedError when the grammar has failed: the last token does not follow it."""
         if wrong := self._matcher.get_error():
-            raise QtuiError(
-                f"the answer cannot be kept to its JSON schema: {clean_line(wrong, 300)}",
-                remedy="a simpler schema usually works",
+            raise RefusedError(
+                f"the answer cannot be kept to its JSON schema: {reason(wrong)}",
+                code="invalid_json_schema",
+                param="response_format",
+                remedy="a simpler schema usually works, above all simpler patterns",
             )
+
+
+def reason(wrong: str) -> str:
+    """What llguidance says, without the state of its parser that it adds."""
+    return clean_line(wrong.partition("<state>")[0], 300)
