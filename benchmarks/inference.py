@@ -31,7 +31,7 @@ import torch
 import transformers
 from peft import LoraConfig
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 from transformers.generation.streamers import BaseStreamer
 
 from qtui import builtin
@@ -178,11 +178,13 @@ def switching(engine: Any, rounds: int) -> dict[str, Any]:
     }
 
 
-def random_adapter(engine: Any, folder: Path, seed: int) -> str:
-    """A random LoRA of rank 16 on every linear layer of the engine's base, in PEFT's files."""
+def random_adapter(base: Path, folder: Path, seed: int) -> str:
+    """A random LoRA of rank 16 on every linear layer of `base`, in PEFT's files."""
     torch.manual_seed(seed)
     state, config = {}, LoraConfig(r=16, lora_alpha=16, task_type="CAUSAL_LM")
-    for name, module in engine._loaded.model.named_modules():
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
+    for name, module in model.named_modules():
         if name.endswith("_proj") and hasattr(module, "in_features"):
             key = f"base_model.model.{name}"
             state[f"{key}.lora_A.weight"] = torch.randn(16, module.in_features).bfloat16()
@@ -219,10 +221,16 @@ def measure(name: str, tokens: int, rounds: int) -> dict[str, Any]:
     workspace = Path(tempfile.mkdtemp())
     try:
         tiny = name == "tiny"
-        model = "builtin:tiny" if tiny else str(random_model(workspace / "model"))
-        config = ServeConfig.model_validate(
-            {"model": {"model_name": model, "quantization": "nf4" if tiny else "none"}}
-        )
+        path = builtin.model_path("tiny") if tiny else random_model(workspace / "model")
+        adapters = [
+            {"name": name, "path": random_adapter(path, workspace / name, seed)}
+            for seed, name in enumerate(("one", "two"))
+        ]
+        section = {
+            "model_name": "builtin:tiny" if tiny else str(path),
+            "quantization": "nf4" if tiny else "none",
+        }
+        config = ServeConfig.model_validate({"model": section, "adapters": adapters})
         engine = transformers_engine.load(workspace, config, say=lambda sentence: None)
         engine._loaded.model.generation_config.eos_token_id = None  # generate is to go on, too
         generate(engine, PROMPT, 8)
@@ -236,10 +244,6 @@ def measure(name: str, tokens: int, rounds: int) -> dict[str, Any]:
             "one_stream": one_stream(engine, tokens, rounds),
             "sixteen": sixteen(engine, tokens, max(rounds // 2, 1)),
         }
-        for seed in (1, 2):
-            folder = random_adapter(engine, workspace / f"adapter-{seed}", seed)
-            held = engine._adapters.take(f"adapter-{seed}", Path(folder))
-            engine._adapters.give_back(held)
         figures["switching"] = switching(engine, rounds)
         engine.close()
         return figures

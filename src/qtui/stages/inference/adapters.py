@@ -1,8 +1,8 @@
 """Any number of adapters on one base: loaded when they are asked for, put behind the right rows.
 
 PEFT holds them all in the one model. A batch in which every row has the same adapter (or none)
-runs with it switched on; a mixed batch goes through PEFT's own way of applying each adapter to its
-rows. Switching touches flags of the adapted layers and no weight.
+runs with it switched on, which touches flags of the adapted layers and no weight; for a mixed
+batch see `mixing`.
 
 Those named for the server are loaded at its start. Others of the workspace's runs (`RUN`,
 `RUN@STEP`) are loaded when first asked for; at most `max_adapters` are held, and the one that was
@@ -32,10 +32,8 @@ from qtui.errors import InputError, NotFoundError
 from qtui.stages.inference import adapter_files
 from qtui.stages.inference.adapter_files import AdapterFiles, Base
 from qtui.stages.inference.engine import RefusedError
+from qtui.stages.inference.mixing import can_mix, mix
 from qtui.terminal import clean_line
-
-_NONE = "__base__"
-"""PEFT's name for a row without adapter in a mixed batch."""
 
 
 class Attached:
@@ -90,8 +88,9 @@ class Attached:
                 f"{clean_line(reason, 300)}",
                 remedy="it was trained on another model, or is damaged",
             ) from error
-        if not files.mixes:
+        if not (files.mixes and self._mixes(name)):
             self._apart.add(name)
+        self._compose_none()
 
     def _insert(self, name: str, config: LoraConfig) -> None:
         if self._peft is None:
@@ -147,9 +146,22 @@ class Attached:
 
     def _try(self, name: str) -> None:
         """One token through the new adapter: what cannot be computed is to fail here."""
-        self.compose([name])
+        self._compute([name])
+
+    def _mixes(self, name: str) -> bool:
+        """Whether the adapter can be in a batch with others; tried where nothing speaks against."""
+        if not all(can_mix(layer, name) for layer in self._layers):
+            return False
+        try:
+            self._compute([name, None])
+        except ValueError:
+            return False
+        return True
+
+    def _compute(self, names: Sequence[str | None]) -> None:
+        self.compose(names)
         with torch.inference_mode():
-            ids = torch.zeros((1, 1), dtype=torch.long, device=self._model.device)
+            ids = torch.zeros((len(names), 1), dtype=torch.long, device=self._model.device)
             self._model(input_ids=ids, use_cache=False)
 
     def remove(self, name: str) -> None:
@@ -178,17 +190,10 @@ class Attached:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
-        rows = [_NONE if name is None else name for name in names]
         for layer in self._layers:
-            if len(wanted) == 1:
-                _switch(layer, first)
-            elif isinstance(layer, AuxiliaryTrainingWrapper):
-                _switch(layer, None)  # adapters that replace whole modules are not mixed
-            else:
-                if layer.disable_adapters:
-                    layer.enable_adapters(True)
-                hook = partial(_name_rows, rows)
-                self._hooks.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
+            _switch(layer, first if len(wanted) == 1 else None)
+        if len(wanted) > 1:
+            self._hooks = mix(self._layers, names)
         self._composed = wanted
 
     def _compose_none(self) -> None:
@@ -205,13 +210,6 @@ def _switch(layer: Any, name: str | None) -> None:
     if layer.disable_adapters:
         layer.enable_adapters(True)
     layer.set_adapter([name], inference_mode=True)
-
-
-def _name_rows(
-    rows: list[str], _: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Tell a layer which adapter each row has."""
-    return arguments, {**keywords, "adapter_names": rows}
 
 
 @dataclass
