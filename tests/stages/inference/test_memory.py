@@ -82,6 +82,18 @@ def test_too_little_is_a_sentence_with_the_ways_out(
     assert "idle" not in refused.value.remedy
 
 
+def test_adapters_that_are_named_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "free", lambda machine: int(0.3 * GB))
+    (tmp_path / "big").mkdir()
+    with (tmp_path / "big" / "adapter_model.safetensors").open("wb") as file:
+        file.truncate(GB // 2)  # sparse: it takes no disk
+    path = builtin.model_path("tiny")
+    memory.require(config("builtin:tiny"), path, CPU, tmp_path, lambda sentence: None)
+    named = config("builtin:tiny", adapters=[{"name": "big", "path": "big"}])
+    with pytest.raises(ImpossibleError, match=r"0\.5 GB of weights"):
+        memory.require(named, path, CPU, tmp_path, print)
+
+
 def test_loading_asks_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from qtui.stages.inference import loading
 

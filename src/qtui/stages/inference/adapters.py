@@ -33,6 +33,7 @@ from qtui.stages.inference import adapter_files
 from qtui.stages.inference.adapter_files import AdapterFiles, Base
 from qtui.stages.inference.engine import RefusedError
 from qtui.stages.inference.mixing import can_mix, mix
+from qtui.stages.training.recovery import is_out_of_memory
 from qtui.terminal import clean_line
 
 
@@ -82,6 +83,15 @@ class Attached:
             self._try(name)
         except Exception as error:
             self.remove(name)
+            if is_out_of_memory(error):
+                raise RefusedError(
+                    f"there is no memory for the adapter {clean_line(str(files.folder))}",
+                    code="out_of_memory",
+                    param="model",
+                    status=503,
+                    remedy="start the server with a lower max_adapters, or ask when less is "
+                    "going on",
+                ) from error
             reason = (str(error).splitlines() or [""])[0]
             raise InputError(
                 f"{clean_line(str(files.folder))} does not fit the base model: "

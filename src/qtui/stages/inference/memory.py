@@ -1,9 +1,9 @@
-"""Whether there is memory for a model, its answers and its adapters, before anything is loaded.
+"""Whether there is memory for a model, its adapters and its answers, before anything is loaded.
 
-What is needed is counted from the model's config: its weights as they will be held, and the keys
-and values of one answer of `ANSWER` tokens. Where that does not fit, loading is refused with what
-can be done. Where it fits, but not for as many answers at once as the server takes, that is said:
-a request that finds no memory is then refused, and the others go on.
+What is needed is counted from the model's config: its weights as they will be held, the adapters
+that are named, and the keys and values of one answer of `ANSWER` tokens. Where that does not fit,
+loading is refused with what can be done. Where it fits, but not for as many answers at once as the
+server takes, that is said: a request that finds no memory is then refused, and the others go on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import torch
 from qtui.config.serve import ServeConfig
 from qtui.errors import ImpossibleError, QtuiError
 from qtui.runs import folder, serving, state
+from qtui.stages.inference.adapter_files import WEIGHTS
+from qtui.stages.inference.model_ids import Names
 from qtui.stages.training.arguments import Machine
 from qtui.system.estimate import BITS_DOUBLE_QUANT, quantised_bytes
 from qtui.system.host import memory
@@ -42,6 +44,7 @@ class Need:
     """Bytes that serving takes."""
 
     weights: int
+    """With the adapters that were named."""
     answer: int
     """Keys and values of one answer of `tokens` tokens."""
     tokens: int
@@ -57,8 +60,8 @@ class Need:
         return (free - self.weights - self.working) // max(self.answer, 1)
 
 
-def need(config: ServeConfig, shape: ModelShape, machine: Machine) -> Need:
-    """What a model of `shape` takes, held as `config` says."""
+def need(config: ServeConfig, shape: ModelShape, machine: Machine, adapters: int = 0) -> Need:
+    """What a model of `shape` takes, held as `config` says, with `adapters` bytes of adapters."""
     dtype = config.model.dtype
     half = dtype in ("bfloat16", "float16") or (dtype == "auto" and machine.bfloat16)
     element = 2 if half else 4
@@ -70,7 +73,7 @@ def need(config: ServeConfig, shape: ModelShape, machine: Machine) -> Need:
     known = (config.max_context, shape.max_position_embeddings, ANSWER)
     tokens = min(size for size in known if size)
     return Need(
-        weights=held[config.model.quantization],
+        weights=held[config.model.quantization] + adapters,
         answer=2 * shape.num_layers * shape.kv_size * element * tokens,
         tokens=tokens,
         working=_WORKING[machine.is_cuda],
@@ -90,7 +93,9 @@ def require(
     A model of a kind whose memory cannot be counted is let through, and that is said.
     """
     try:
-        wanted = need(config, shape_of(str(path)), machine)
+        files = [each.folder / WEIGHTS for each in Names(workspace, config, path).named()]
+        adapters = sum(file.stat().st_size for file in files if file.is_file())
+        wanted = need(config, shape_of(str(path)), machine, adapters)
     except QtuiError as error:
         say(f"no estimate of its memory can be made: {error}")
         return
