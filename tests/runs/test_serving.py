@@ -66,6 +66,15 @@ def test_several_of_one_base_and_none_twice(tmp_path: Path) -> None:
     assert [adapter.name for adapter in found.adapters] == ["otter", "heron", "otter@100"]
 
 
+def test_two_runs_of_one_name_are_both_served(tmp_path: Path) -> None:
+    first, second = trained(tmp_path, "otter"), trained(tmp_path, "otter")
+    found = serving.subject(tmp_path, [first.id, second.id, first.id])
+    assert [(adapter.name, adapter.path) for adapter in found.adapters] == [
+        ("otter", f"runs/{first.id}/adapter"),
+        ("otter-2", f"runs/{second.id}/adapter"),
+    ]
+
+
 def test_two_bases_are_refused_with_both_names(tmp_path: Path) -> None:
     trained(tmp_path, "otter")
     trained(tmp_path, "heron", model={"model_name": "org/other"})
@@ -133,6 +142,8 @@ def test_a_server_can_be_served_again(tmp_path: Path) -> None:
     config = ServeConfig(model=found.model, adapters=list(found.adapters))
     serving.create(tmp_path, config, ["qtui"], name="server")
     assert serving.subject(tmp_path, ["server"]) == found
+    held = serving.subject(tmp_path, ["server"], quantization="int8")
+    assert (held.model.quantization, held.adapters) == ("int8", found.adapters)
 
 
 def test_every_wrong_setting_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ stopped, attached to and listed like one, and whoever began it may leave.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +64,20 @@ def subject(
                 f"{clean_line(refs[0])} on {_base(first.model)}",
                 remedy="one server has one base model: start a second one for the other",
             )
-    adapters = {each.name: each for one in found for each in one.adapters}
-    return Subject(first.model, tuple(adapters.values()))
+    return Subject(first.model, tuple(_apart(each for one in found for each in one.adapters)))
+
+
+def _apart(adapters: Iterable[ServedAdapter]) -> list[ServedAdapter]:
+    """Each adapter once, and no two under one name: runs may have the same."""
+    names: dict[str, str] = {}
+    for each in adapters:
+        if each.path in names.values():
+            continue
+        name, number = each.name, 2
+        while name in names:
+            name, number = f"{each.name}-{number}", number + 1
+        names[name] = each.path
+    return [ServedAdapter(name=name, path=path) for name, path in names.items()]
 
 
 def _base(model: ServedModel) -> str:
@@ -111,7 +123,8 @@ def of_run(
     config = run.spec.config
     if run.spec.kind == folder.SERVE:
         served = ServeConfig.model_validate(config)
-        return Subject(served.model, tuple(served.adapters))
+        held_as = {"quantization": quantization or served.model.quantization}
+        return Subject(served.model.model_copy(update=held_as), tuple(served.adapters))
     model = config.get("model")
     if run.spec.kind != "train" or not isinstance(model, dict):
         raise InputError(

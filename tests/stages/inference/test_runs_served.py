@@ -40,6 +40,7 @@ def workspace(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for name in ("done", "going", "new", "whole")
     }
+    folder.create(place, kind="serve", config={}, command=[], name="behind")
     make_adapter(base, made["done"].adapter, seed=1)
     for name, step in (("done", 4), ("done", 8), ("going", 4), ("going", 12)):
         add_checkpoint(base, made[name], step, seed=100 * len(name) + step)
@@ -99,7 +100,10 @@ def test_a_run_in_training_answers_with_its_newest_checkpoint(
         ("nobody", 404, "no run"),
         ("done@5", 404, "no checkpoint of step 5"),
         ("new", 400, "no adapter and no checkpoint yet"),
-        ("../secret", 400, "not a run's name"),
+        ("../secret", 404, "no run's name"),
+        ("Qwen/Qwen2.5-0.5B-Instruct", 404, "no run's name"),
+        ("@last", 404, "no run's name"),
+        ("behind", 404, "is a server"),
     ],
 )
 def test_what_is_not_there_is_refused(engine: Any, name: str, status: int, message: str) -> None:

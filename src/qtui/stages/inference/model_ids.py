@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtui.config.serve import ServeConfig
-from qtui.errors import InputError
+from qtui.errors import InputError, NotFoundError
 from qtui.runs import folder, serving
 from qtui.terminal import clean_line
 
@@ -53,7 +53,13 @@ class Names:
             if named.id == name:
                 return named
         ref, _, step = name.partition("@")
+        if "/" in ref or "\\" in ref or not ref:
+            raise NotFoundError("it is no run's name")
         run = folder.find(self.workspace, ref)
+        if run.spec.kind == folder.SERVE:
+            raise NotFoundError(
+                f"{clean_line(run.name)} is a server, and has no weights of its own"
+            )
         subject = serving.of_run(self.workspace, run, step or None)
         if subject.adapters:
             (adapter,) = subject.adapters
