@@ -91,6 +91,13 @@ def test_speed_is_that_after_the_first_token() -> None:
     assert Answered("stop", 1, 1, 2.0, 2.0).tokens_per_second == 0.0
 
 
+def test_an_answer_that_came_in_one_piece_has_no_speed() -> None:
+    done = asked(answers(head(), chunk("Hello"), chunk(None, "stop"), USAGE, DONE))[-1]
+    assert isinstance(done, Answered)
+    assert (done.completion_tokens, done.tokens_per_second) == (3, 0.0)
+    assert done.first_token_seconds == done.seconds
+
+
 def test_split_at_every_byte() -> None:
     body = b"".join(PARTS[1:])
     said = asked(answers(head(), *(body[i : i + 1] for i in range(len(body)))))
@@ -419,7 +426,10 @@ def test_addresses(text: str, url: str, socket: str | None) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "ftp://x", "http://", "http://x:abc", "http://a b", "http://me:key@x", "http://x?k=1"],
+    [
+        *("", "ftp://x", "http://", "http://x:abc", "http://a b", "http://me:key@x"),
+        *("http://x?k=1", "unix:", "unix://", "unix:/a\0b"),
+    ],
 )
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(InputError):

@@ -42,7 +42,8 @@ def test_llama_servers_own_error_field() -> None:
     assert read(b'error: {"message": "no"}\n\n') == [ServerEvent("error", '{"message": "no"}')]
 
 
-LINES = st.lists(st.text(st.characters(exclude_characters="\r\n"), max_size=8), max_size=4)
+_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=8)
+LINES = st.lists(_TEXT, max_size=4)
 
 
 @given(

@@ -233,6 +233,11 @@ def test_what_a_model_writes_cannot_touch_the_terminal(tmp_path: Path) -> None:
         ("--url", "http://127.0.0.1:1", "--device", "cpu", *HELLO),
         ("--url", "http://127.0.0.1:1", "--json-schema", "none.json", *HELLO),
         ("--url", "http://127.0.0.1:1", "--temperature", "nan", *HELLO),
+        ("--url", "http://127.0.0.1:1", "--temperature", "5", *HELLO),
+        ("--url", "http://127.0.0.1:1", "--top-p", "-1", *HELLO),
+        ("--url", "http://127.0.0.1:1", "--max-tokens", "0", *HELLO),
+        ("--url", "http://127.0.0.1:1", "--stop", "", *HELLO),
+        ("--url", "unix:", *HELLO),
     ],
 )
 def test_what_does_not_go_together_is_wrong_input(

@@ -66,10 +66,13 @@ def parse_url(text: str) -> Address:
     Raises:
         InputError: it is none, or has a key in it.
     """
-    if text.startswith("unix:"):
-        return Address("http://localhost", text.removeprefix("unix:").removeprefix("//"))
-    url = text if "://" in text else f"http://{text}"
     shown = clean_line(text, 200)
+    if text.startswith("unix:"):
+        socket = text.removeprefix("unix:").removeprefix("//")
+        if not socket or "\0" in socket:
+            raise InputError(f"{shown!r} names no socket", remedy="such as unix:/path/of/socket")
+        return Address("http://localhost", socket)
+    url = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -114,13 +117,19 @@ class Client:
     """One server at `address`. Any number of requests at once; close it at the end."""
 
     def __init__(
-        self, address: Address, key: str | None = None, *, silent_seconds: float = SILENT_SECONDS
+        self,
+        address: Address,
+        key: str | None = None,
+        *,
+        name: str = "",
+        silent_seconds: float = SILENT_SECONDS,
     ) -> None:
-        """`key`: what is sent with each request; none: the one of the environment, if any."""
+        """`key`: what is sent with each request; none: the one of the environment, if any. `name`:
+        what messages call the server; none: by its address."""
         import httpx
 
         self.address = address
-        self.host = clean_line(address.socket or urlsplit(address.url).netloc, 100)
+        self.host = clean_line(name or address.socket or urlsplit(address.url).netloc, 100)
         self._key = key or serving.key()
         self._silent = silent_seconds
         # A transport of our own is not sent through the proxies of the environment.

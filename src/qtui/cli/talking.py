@@ -35,9 +35,16 @@ ORPHAN_MINUTES = 10.0
 """After how long without a request a server ends whose command was killed."""
 
 _BASE = ""
-_SETTINGS = (
-    *("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "max_tokens"),
-)
+_LIMITS: dict[str, tuple[float, float]] = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "top_k": (-1, math.inf),
+    "min_p": (0, 1),
+    "repetition_penalty": (0, 10),
+    "seed": (-(2**63), 2**63 - 1),
+    "max_tokens": (1, math.inf),
+}
+"""What makes sense of each setting that is a number; the server has the last word."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,17 @@ class Talk:
 def settings(arguments: Namespace) -> Settings:
     """How answers are drawn: what was given, else the usual."""
     given: dict[str, Any] = {
-        name: value for name in _SETTINGS if (value := getattr(arguments, name)) is not None
+        name: value for name in _LIMITS if (value := getattr(arguments, name)) is not None
     }
     for name, value in given.items():
-        if not math.isfinite(value):
-            raise InputError(f"--{name.replace('_', '-')} is no number: {value}")
+        least, most = _LIMITS[name]
+        # Before a server is started for it, which takes its time. NaN is in no range.
+        if not least <= value <= most:
+            at_most = f" and at most {most:g}" if math.isfinite(most) else ""
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} is at least {least:g}{at_most}, not {value:g}")
+    if "" in arguments.stop:
+        raise InputError("--stop is empty", remedy="give the text before which the answer ends")
     if arguments.stop:
         given["stop"] = tuple(arguments.stop)
     if arguments.json_schema is not None:
@@ -178,7 +191,7 @@ def _names(workspace: Path, refs: Sequence[str], *, base: bool) -> tuple[str, ..
 @asynccontextmanager
 async def connected(found: Talk, out: Output) -> AsyncIterator[tuple[Client, tuple[str, ...]]]:
     """A client of the server, and the ids of the models that are asked."""
-    client = Client(found.address)
+    client = Client(found.address, name="" if found.run is None else found.run.id)
     try:
         if client.warning:
             out.note(Styled("warning: ", "yellow"), client.warning)
