@@ -10,8 +10,10 @@ from typing import Any
 
 import openai
 import pytest
+from pydantic import ValidationError
 
 from qtui.stages.inference.engine import Job
+from qtui.stages.inference.server.request_models import ChatRequest
 from qtui.stages.inference.server.response_models import (
     ChatChunk,
     ChatCompletion,
@@ -298,9 +300,24 @@ def test_token_ids_and_several_prompts_are_refused(server: FakeServer, prompt: A
         (b'{"temperature": NaN, "model": "m", "messages": []}', "invalid_value"),
         (b"[" * 100_000, "bad_json"),
         (b'{"metadata":[' + b"[]," * 100_000 + b"1]}", "too_complex"),
+        (b'{"metadata":{"a":[' + b"1," * 100_000 + b"1]}}", "too_complex"),
+        (b"{" + b",".join(b'"k%d":1' % at for at in range(201)) + b"}", "too_complex"),
         (b'{"metadata":' * 900 + b"1" + b"}" * 900, "invalid_value"),
     ],
-    ids=["torn", "empty", "list", "text", "bytes", "number", "nan", "deep", "many", "deep whole"],
+    ids=[
+        "torn",
+        "empty",
+        "list",
+        "text",
+        "bytes",
+        "number",
+        "nan",
+        "deep",
+        "many",
+        "values",
+        "fields",
+        "deep whole",
+    ],
 )
 def test_malformed_bodies(server: FakeServer, content: bytes, code: str) -> None:
     with server.client() as http:
@@ -309,6 +326,33 @@ def test_malformed_bodies(server: FakeServer, content: bytes, code: str) -> None
         )
     error = ErrorAnswer.model_validate(answer.json()).error
     assert (answer.status_code, error.code) == (400, code), error.message
+
+
+@pytest.mark.parametrize("name", ["maxTokens", "top k", "k2", "Ünï"])
+def test_a_field_that_is_not_known_is_named_however_it_is_written(
+    server: FakeServer, name: str
+) -> None:
+    with server.client() as http:
+        body = {"model": BASE, "messages": HELLO, name: 1}
+        answer = http.post("/v1/chat/completions", json=body)
+    error = ErrorAnswer.model_validate(answer.json()).error
+    assert (error.code, error.param) == ("unsupported_parameter", name)
+    assert error.message == f"{name} is not known here"
+
+
+def test_of_a_list_full_of_faults_the_first_is_said(server: FakeServer) -> None:
+    """And only that one is looked for: all of them took seconds, in which nobody was answered."""
+    body = {"model": BASE, "messages": [{"q": 1}] * 9_000}
+    with pytest.raises(ValidationError) as faults:
+        ChatRequest.model_validate(body)
+    assert faults.value.error_count() < 10
+    parts = [{"role": "user", "content": [{"q": 1}] * 9_000}]
+    with pytest.raises(ValidationError) as faults:
+        ChatRequest.model_validate({"model": BASE, "messages": parts})
+    assert faults.value.error_count() < 10
+    with server.client() as http:
+        answer = http.post("/v1/chat/completions", json=body)
+    assert ErrorAnswer.model_validate(answer.json()).error.param == "messages.0.role"
 
 
 def test_wrong_places_and_methods(server: FakeServer) -> None:

@@ -28,7 +28,9 @@ class Sampling:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     seed: int | None = None
-    """Same seed, same request, same answer, whatever else is being answered; none: any."""
+    """Same seed, same draws, whatever else is being answered; none: any. The answer is the same
+    too, unless what is computed beside it tips a rounding: numbers of 16 bits differ a little with
+    the size of a batch, so a word may fall differently under load."""
     stop: tuple[str, ...] = ()
     """Texts before which the answer ends; they are not part of it."""
     json_schema: Mapping[str, Any] | None = None

@@ -105,6 +105,10 @@ def invalid(errors: Sequence[Mapping[str, Any]], unsupported: frozenset[str]) ->
         message = f"the body is not JSON: {reason} at character {error['loc'][-1]}"
         return Refusal(400, message, "bad_json")
     where = _fields(error["loc"][1:])
+    if kind == "too_complex":
+        return Refusal(400, said, kind)
+    if kind == "extra_forbidden" and where[-1:] != [error["loc"][-1]]:
+        where.append(str(error["loc"][-1])[:100])  # it is not written like our fields
     if not where:
         ours = kind not in ("model_attributes_type", "model_type", "dict_type", "missing")
         message = said if ours else "the body is to be a JSON object"

@@ -19,6 +19,12 @@ from qtui.stages.inference.engine import Sampling
 MAX_DEPTH = 64
 """Levels to which lists and objects may lie in one another."""
 
+MOST_VALUES = 100_000
+"""Values in a body, keys counted. Looking at a million would hold up everybody for a second."""
+
+MOST_FIELDS = 200
+"""Fields of a request: each that is not known costs as much as a hundred that are."""
+
 MAX_STOPS = 16
 COMPLETION_TOKENS = 16
 """`max_tokens` of a plain completion that does not say; OpenAI's default."""
@@ -124,7 +130,7 @@ class Message(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     """`developer` is what OpenAI calls `system` by now."""
-    content: str | list[TextPart] | None = None
+    content: str | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
     name: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
@@ -208,7 +214,8 @@ class _Request(_Body):
     min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    """The same seed gives the same request the same answer."""
+    """The same seed draws alike, so the same request has the same answer, unless other requests
+    beside it change how numbers are rounded; most of that shows in 16 bits."""
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
     """Texts before which the answer ends."""
     stream: bool | None = None
@@ -237,6 +244,10 @@ class _Request(_Body):
     @classmethod
     def _sound(cls, value: Any) -> Any:
         check_values(value)
+        if isinstance(value, dict) and len(value) > MOST_FIELDS:
+            raise PydanticCustomError(
+                "too_complex", "the request has more than {most} fields", {"most": MOST_FIELDS}
+            )
         return value
 
     @model_validator(mode="after")
@@ -269,10 +280,10 @@ class _Request(_Body):
 class ChatRequest(_Request):
     """A conversation that the model is to go on with."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=10_000, fail_fast=True)]
     max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """OpenAI's newer name of `max_tokens`; comes before it."""
-    tools: list[Tool] | None = None
+    tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
     """Shown to the model by its chat template; calls come back as the text that it writes."""
     tool_choice: Literal["auto", "none"] | None = None
     """none: the model is not told of the tools."""
@@ -321,9 +332,15 @@ def _schema(wanted: TextFormat | JsonObject | JsonSchemaFormat | None) -> dict[s
 
 
 def check_values(value: Any) -> None:
-    """Refuse what would trip whoever walks it: deep nesting, halves of surrogate pairs."""
-    level, depth = [value], 0
+    """Refuse what would trip or hold up whoever walks it: deep nesting, values without number,
+    halves of surrogate pairs."""
+    level, depth, count = [value], 0, 0
     while level:
+        count += len(level)
+        if count > MOST_VALUES:
+            raise PydanticCustomError(
+                "too_complex", "the request has more than {most} values", {"most": MOST_VALUES}
+            )
         if depth > MAX_DEPTH:
             raise PydanticCustomError(
                 "too_deep", "lists and objects lie more than {most} deep", {"most": MAX_DEPTH}
