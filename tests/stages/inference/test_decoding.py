@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from qtui.stages.inference import decoding, transformers_engine
+from qtui.stages.inference import answer, batch, decoding, transformers_engine
 from qtui.stages.inference.engine import (
     Began,
     Failed,
@@ -130,6 +130,23 @@ def test_when_a_step_finds_no_memory_the_longest_answer_fails(engine: Any) -> No
         assert long.wait().failed.error.code == "out_of_memory"  # type: ignore[attr-defined]
 
 
+def test_when_there_is_no_memory_to_move_rows_together_they_fail_and_the_next_is_answered(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ask(engine, QUESTION, max_tokens=5).wait().text
+    with monkeypatch.context() as patch:
+        patch.setattr(batch.Rows, "keep", lambda *_: out_of_memory())
+        with all_at_once(engine):
+            short = ask(engine, QUESTION, max_tokens=5)
+            long = ask(engine, QUESTION, max_tokens=50, ignore_eos=True)
+        assert short.wait().text == wanted
+        error = long.wait().failed.error
+        assert isinstance(error, RefusedError)
+        assert error.code == "out_of_memory"
+    assert ask(engine, QUESTION, max_tokens=5).wait().text == wanted
+    assert engine.trouble() == ""
+
+
 def test_an_exception_of_nobody_in_particular_ends_all(tmp_path: Path) -> None:
     engine = serve(tmp_path)
     calls = []
@@ -169,14 +186,14 @@ def test_a_text_that_cannot_be_made_fails_one_answer(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = ask(engine, QUESTION, max_tokens=10).wait().text
-    own = decoding.TextStream.add
+    own = answer.TextStream.add
 
     def add(stream: Any, token: int) -> str:
         if stream._stop == ("break me",):
             raise ValueError("no such token")
         return own(stream, token)
 
-    monkeypatch.setattr(decoding.TextStream, "add", add)
+    monkeypatch.setattr(answer.TextStream, "add", add)
     broken = ask(engine, QUESTION, max_tokens=10, stop=("break me",))
     good = ask(engine, QUESTION, max_tokens=10)
     assert good.wait().text == wanted

@@ -16,24 +16,15 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from qtui.errors import QtuiError
-from qtui.stages.inference.engine import (
-    Began,
-    Ended,
-    Failed,
-    GoneError,
-    Piece,
-    RefusedError,
-    Sink,
-)
-from qtui.stages.inference.prompts import Prompt
-from qtui.stages.inference.sampling import Drawn, Sampler
-from qtui.stages.inference.text_stream import TextStream
+from qtui.stages.inference.answer import Answer, gone, no_numbers, out_of_memory
+from qtui.stages.inference.engine import Began
+from qtui.stages.inference.sampling import Sampler
 from qtui.stages.training.recovery import is_out_of_memory
 from qtui.terminal import clean_line
 
@@ -60,32 +51,6 @@ class Composition(Protocol):
 
     def compose(self, names: Sequence[str | None]) -> None: ...
     def go_together(self, names: Sequence[str | None]) -> bool: ...
-
-
-@dataclass(eq=False)
-class Answer:
-    """One job on its way; also the ticket that its sender holds."""
-
-    sink: Sink
-    prompt: Prompt
-    drawn: Drawn
-    text: TextStream
-    adapter: str | None
-    """Name of the adapter inside the model; none for the base."""
-    ends: frozenset[int]
-    """Tokens that complete it; they are not part of its text."""
-    budget: int
-    """Tokens that it may have."""
-    shows_special: bool
-    wake: Callable[[], None]
-    over: Callable[[], None] = lambda: None
-    """Called once, when it has ended or failed."""
-    tokens: int = 0
-    cancelled: bool = field(default=False)
-
-    def cancel(self) -> None:
-        self.cancelled = True
-        self.wake()
 
 
 @dataclass
@@ -175,7 +140,7 @@ class Decoder:
                 with torch.inference_mode():
                     self._turn()
             for answer in self._all():
-                self._end(answer, "cancelled")
+                answer.end("cancelled")
             self._refuse_errands("the engine is closed")
         except BaseException as error:
             traceback.print_exc()
@@ -215,17 +180,17 @@ class Decoder:
             for answer in gone:
                 self._waiting.remove(answer)
         for answer in gone:
-            self._end(answer, "cancelled")
+            answer.end("cancelled")
         if any(answer.cancelled for answer in self._running):
             cancelled = [answer for answer in self._running if answer.cancelled]
             self._leave(cancelled)
             for answer in cancelled:
-                self._end(answer, "cancelled")
+                answer.end("cancelled")
         reading = self._reading
         if reading is not None and all(answer.cancelled for answer in reading.answers):
             self._reading = None
             for answer in reading.answers:
-                self._end(answer, "cancelled")
+                answer.end("cancelled")
 
     # Prompts.
 
@@ -286,7 +251,7 @@ class Decoder:
         for answer, token, nan in zip(reading.answers, tokens.tolist(), broken, strict=True):
             answer.sink(Began(len(answer.prompt.ids), answer.prompt.text))
             if nan:
-                self._fail(answer, _no_numbers())
+                answer.fail(no_numbers())
                 over.append(answer)
             elif self._take(answer, token):
                 over.append(answer)
@@ -296,7 +261,7 @@ class Decoder:
         """Prompts were too much for the memory: together, try each alone; alone, it fails."""
         _give_back(self._device)
         if len(answers) == 1:
-            self._fail(answers[0], _out_of_memory())
+            answers[0].fail(out_of_memory())
             return
         # The first goes on at once; the others come next in the queue.
         with self._condition:
@@ -331,79 +296,49 @@ class Decoder:
     def _take(self, answer: Answer, token: int) -> bool:
         """Give the text of a new token; returns whether the answer is over."""
         try:
-            reason = self._given(answer, token)
+            reason = answer.take(token)
         except Exception as error:
             traceback.print_exc()
             name = type(error).__name__
             known = error if isinstance(error, QtuiError) else QtuiError(f"{name}: {error}")
-            self._fail(answer, known)
+            answer.fail(known)
             return True
         if reason is not None:
-            self._end(answer, reason)
+            answer.end(reason)
         return reason is not None
-
-    def _given(self, answer: Answer, token: int) -> Literal["stop", "length"] | None:
-        if answer.budget == 0:
-            return "length"
-        grammar = answer.drawn.grammar
-        if grammar is not None:
-            grammar.check()
-        answer.tokens += 1
-        answer.drawn.seen.append(token)
-        ends = token in answer.ends
-        text = "" if ends and not answer.shows_special else answer.text.add(token)
-        reason: Literal["stop", "length"] | None = "stop" if ends or answer.text.stopped else None
-        if reason is None and grammar is not None:
-            grammar.take(token)
-            if grammar.over:
-                reason = "stop"
-        if reason is None and answer.tokens >= answer.budget:
-            reason = "length"
-        if reason is not None:
-            text += answer.text.end()
-            reason = "stop" if answer.text.stopped else reason
-        answer.sink(Piece(text))
-        return reason
 
     def _drop_longest(self) -> None:
         """There is no memory for another token of all: the longest answer fails for the others."""
         lengths = self._rows.lengths
         longest = self._running[max(range(len(lengths)), key=lambda row: lengths[row])]
-        self._fail(longest, _out_of_memory())
+        longest.fail(out_of_memory())
         _give_back(self._device)
-        try:
-            self._leave([longest])
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            # Even to move the others together takes memory that is not there.
-            for answer in self._running:
-                if answer is not longest:
-                    self._fail(answer, _out_of_memory())
-            self._rows, self._running = self._new_rows(), []
-            self._tokens, self._sampler = self._tokens[:0], None
-            _give_back(self._device)
+        self._leave([longest])
 
     def _leave(self, over: Sequence[Answer]) -> None:
-        """Take the rows of `over` out of the batch."""
+        """Take the rows of `over` out of the batch.
+
+        To move the others together takes memory too. Where it is not there, they fail.
+        """
         if not over:
             return
         gone = set(map(id, over))
         kept = [row for row, answer in enumerate(self._running) if id(answer) not in gone]
-        self._rows.keep(kept)
-        self._tokens = self._tokens[kept]
-        self._running = [self._running[row] for row in kept]
-        self._sampler = None
+        others = [self._running[row] for row in kept]
+        self._running, self._sampler = others, None
+        try:
+            self._rows.keep(kept)
+            self._tokens = self._tokens[kept]
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            for answer in others:
+                answer.fail(out_of_memory())
+            self._rows, self._running = self._new_rows(), []
+            self._tokens = self._tokens[:0]
+            _give_back(self._device)
 
     # Ends.
-
-    def _end(self, answer: Answer, reason: Literal["stop", "length", "cancelled"]) -> None:
-        answer.over()
-        answer.sink(Ended(reason, len(answer.prompt.ids), answer.tokens))
-
-    def _fail(self, answer: Answer, error: QtuiError) -> None:
-        answer.over()
-        answer.sink(Failed(error))
 
     def _all(self) -> list[Answer]:
         """Every job there is, taken out of everything."""
@@ -418,38 +353,12 @@ class Decoder:
         with self._condition:
             self._trouble = why
         for answer in self._all():
-            self._fail(answer, gone(why))
+            answer.fail(gone(why))
         self._refuse_errands(why)
 
     def _refuse_errands(self, why: str) -> None:
         while self._errands:
             self._errands.popleft()[1].set_exception(gone(why))
-
-
-def gone(why: str) -> GoneError:
-    """The error of every job once the engine has died of `why`."""
-    return GoneError(
-        f"the engine has ended: {why}",
-        remedy="start the server again; worker.log in its run's folder has the whole traceback",
-    )
-
-
-def _out_of_memory() -> RefusedError:
-    return RefusedError(
-        "there is not enough memory for this request beside the others",
-        code="out_of_memory",
-        status=503,
-        remedy="ask again with a shorter prompt or a lower max_tokens, or when less is going on; "
-        "a server started with a lower max_concurrent or max_context keeps more in hand",
-    )
-
-
-def _no_numbers() -> QtuiError:
-    return QtuiError(
-        "the model's answer is no numbers (NaN): something in it is out of the range of its type",
-        remedy="serve it with dtype bfloat16 or float32; an adapter whose training diverged "
-        "answers like this too",
-    )
 
 
 def _give_back(device: torch.device) -> None:

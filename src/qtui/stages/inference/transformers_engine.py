@@ -20,14 +20,15 @@ from qtui.errors import NotFoundError, QtuiError
 from qtui.stages.inference import loading, memory, prompts, solo
 from qtui.stages.inference.adapter_files import Base
 from qtui.stages.inference.adapters import Adapters, Attached, Held
-from qtui.stages.inference.decoding import Answer, Decoder, gone
+from qtui.stages.inference.answer import Answer, gone
+from qtui.stages.inference.budget import budget
+from qtui.stages.inference.decoding import Decoder
 from qtui.stages.inference.engine import (
     GoneError,
     Job,
     RefusedError,
     Served,
     Sink,
-    too_long,
     unknown_model,
 )
 from qtui.stages.inference.grammar import Grammars
@@ -163,7 +164,12 @@ class TransformersEngine:
         sampling = job.sampling
         template = self._prompts.template(None if held is None else held.files.folder)
         prompt = self._prompts.make(job, template)
-        budget = self._budget(len(prompt.ids), sampling.max_tokens)
+        limit = budget(
+            len(prompt.ids),
+            sampling.max_tokens,
+            context=self.context,
+            longest_prompt=self._config.max_prompt_tokens,
+        )
         turn = TurnEnd() if isinstance(job.prompt, str) else self._prompts.turn_end(template)
         schema = sampling.json_schema
         grammar = None if schema is None else self._grammars.of(schema)
@@ -178,7 +184,7 @@ class TransformersEngine:
             ),
             adapter=None if held is None else held.inside,
             ends=frozenset() if sampling.ignore_eos else self._ends.union(turn.tokens),
-            budget=budget,
+            budget=limit,
             shows_special=not sampling.skip_special_tokens,
             wake=self._decoder.wake,
             over=over,
@@ -190,21 +196,6 @@ class TransformersEngine:
     def close(self) -> None:
         self._decoder.close()
         self._process.close()
-
-    def _budget(self, prompt_tokens: int, wanted: int | None) -> int:
-        """Tokens that the answer may have."""
-        limit = self._config.max_prompt_tokens
-        if limit is not None and prompt_tokens > limit:
-            raise RefusedError(
-                f"the prompt has {prompt_tokens:,} tokens; this server takes {limit:,}",
-                code="context_length_exceeded",
-                param="messages",
-                remedy="shorten the prompt",
-            )
-        left = self.context - prompt_tokens
-        if left < (1 if wanted is None else wanted):
-            raise too_long(prompt_tokens, wanted or 0, self.context)
-        return left if wanted is None else wanted
 
 
 def _nothing() -> None:
