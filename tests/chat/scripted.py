@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from qtui.runs.serving import Address
@@ -80,6 +82,26 @@ async def server(script: Script, socket: Path | None = None) -> AsyncIterator[Sc
     finally:
         served.close()
         await asyncio.sleep(0)
+
+
+@contextmanager
+def elsewhere(script: Script) -> Iterator[str]:
+    """The address of a server that follows `script` on a thread of its own."""
+    loop, stop, found = asyncio.new_event_loop(), asyncio.Event(), Future[str]()
+
+    async def serve() -> None:
+        async with server(script) as scripted:
+            found.set_result(scripted.address.url)
+            await stop.wait()
+
+    thread = Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        yield found.result(30)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
 
 
 async def _request(reader: asyncio.StreamReader) -> Request:

@@ -110,6 +110,15 @@ def test_without_done_and_without_usage_the_pieces_are_counted() -> None:
     assert (done.finish_reason, done.prompt_tokens, done.completion_tokens) == ("stop", 0, 2)
 
 
+@pytest.mark.parametrize("count", [True, -1, 10**400, 1.5, "7"])
+def test_a_count_that_is_none_is_not_believed(count: Any) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": count}
+    done = asked(answers(head(), chunk("a"), chunk("b", "stop", usage=usage), DONE))[-1]
+    assert isinstance(done, Answered)
+    assert (done.prompt_tokens, done.completion_tokens) == (0, 2)
+    assert done.prompt_tokens is not True
+
+
 def test_a_server_that_does_not_stream() -> None:
     choice = {"message": {"content": "Hi"}, "finish_reason": "stop"}
     usage = {"prompt_tokens": 1, "completion_tokens": 2}

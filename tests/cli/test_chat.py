@@ -15,6 +15,7 @@ from qtui.chat import server
 from qtui.runs import folder, serving, state
 from qtui.runs.folder import Run
 from qtui.runs.state import Status
+from tests.chat import scripted
 from tests.cli.conftest import finished_run
 from tests.cli.corpus import IN_FILES, control_characters
 from tests.cli.programs import SECONDS, Shown, environment, in_process
@@ -223,6 +224,13 @@ def test_what_a_model_writes_cannot_touch_the_terminal(tmp_path: Path) -> None:
         assert "[INST]" in shown.text
         document = json.loads(asked("--url", there.url, *HELLO, "--json", cwd=tmp_path).stdout)
         assert document["answers"][0]["text"] == IN_FILES
+
+
+def test_what_ends_an_answer_stands_on_a_line_of_its_own(tmp_path: Path) -> None:
+    with scripted.elsewhere(scripted.answers(scripted.head(), scripted.chunk("half an"))) as url:
+        shown = asked("--url", url, "--model", "m", *HELLO, cwd=tmp_path)
+    assert (shown.code, shown.text) == (1, "half an\n")
+    assert b"broke off in mid-answer" in shown.stderr
 
 
 @pytest.mark.parametrize(

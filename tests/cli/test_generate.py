@@ -276,6 +276,16 @@ def test_another_file_is_never_touched(tmp_path: Path, there: FakeServer) -> Non
     assert rows(tmp_path / "in.jsonl") == [{"prompt": "p0"}]
 
 
+def test_a_device_is_written_to_and_never_read(tmp_path: Path, there: FakeServer) -> None:
+    prompts(tmp_path, 2)
+    words = ("in.jsonl", "--url", there.url, "--output")
+    assert generate(*words, "/dev/null", cwd=tmp_path).code == 0
+    for name in ("in.jsonl", "-"):
+        full = generate(name, *words[1:], "/dev/full", cwd=tmp_path, stdin=b"a\n")
+        assert full.code == 1
+        assert b"/dev/full cannot be written: the disk is full" in full.stderr
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Path]:
     """A workspace with one run; no server is left in it."""
@@ -283,6 +293,20 @@ def workspace(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     for living in serving.living(tmp_path):
         server.stop(living)
+
+
+def test_what_needs_no_server_starts_none(workspace: Path, there: FakeServer) -> None:
+    path = prompts(workspace, 3)
+    words = ("in.jsonl", "quiet-otter", "--output", "out.jsonl")
+    assert generate(*words, "--url", there.url, cwd=workspace).code == 0
+    done = generate(*words, "--json", cwd=workspace)
+    assert done.code == 0
+    assert b"3 of 3 rows are answered already" in done.stderr
+    assert json.loads(done.text)["server"] is None
+    path.write_text('{"prompt": "other"}\n')
+    assert generate(*words, cwd=workspace).code == 2
+    assert generate("in.jsonl", "quiet-otter", "--output", "no/x", cwd=workspace).code == 1
+    assert [run.spec.kind for run in folder.all_runs(workspace)] == ["train"]
 
 
 def started(workspace: Path, *arguments: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:

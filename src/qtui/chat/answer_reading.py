@@ -13,6 +13,9 @@ from typing import Any
 from qtui.chat.asks import Answered, Delta, Prompted
 from qtui.chat.failures import CutOffError, error_of, from_error, not_understood
 
+MAX_COUNT = 1 << 40
+"""Tokens of the largest count that is believed."""
+
 
 class Reading:
     """Makes an answer of what the server sends."""
@@ -101,4 +104,5 @@ def decoded(text: bytes | str) -> Any:
 
 
 def _count(value: Any, otherwise: int) -> int:
-    return value if isinstance(value, int) and value >= 0 else otherwise
+    known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+    return value if known else otherwise

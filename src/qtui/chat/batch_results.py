@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,6 +29,8 @@ from qtui.runs import durable
 from qtui.terminal import clean_line
 
 SYNC_SECONDS = 2.0
+MAX_LINE = 256 << 20
+"""Bytes of a line that no answer has: a row may have 8 MiB, and JSON writes a byte as six."""
 
 _BEGINNING = b'{"line": '
 """How each line begins, by which a torn first one is known."""
@@ -70,30 +73,28 @@ def encoded(row: Mapping[str, Any]) -> bytes:
 class Results:
     """The file at `path`, held by this process alone until `close`."""
 
-    def __init__(
-        self, path: Path, model: str, settings: Mapping[str, Any], *, force: bool = False
-    ) -> None:
-        """Open the file, or make it; `force` empties it.
+    def __init__(self, path: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:
+        """Open the file, or make it, and learn what is there, unless `force` says that it goes.
+        What is there is not changed before `begin`.
 
         Raises:
-            InputError: it is no such file, or was made with another model or other settings.
+            InputError: it is no such file, or was made with other settings.
             QtuiError: another process writes it, or it cannot be written.
         """
         self.path = path
         self.damaged = 0
         """Lines that could not be read; their rows are asked again."""
-        self._model, self._settings = model, dict(settings)
+        self._settings = dict(settings)
+        self._model = ""  # that of the lines; empty while there are none
+        self._stale, self._whole = False, 0
         self._hashes = array("Q")  # by line; 0: to be asked
         self._synced = time.monotonic()
         self._fd = self._opened()
+        self._lasting = stat.S_ISREG(os.fstat(self._fd).st_mode)
+        """Of a pipe or a device nothing can be read back, and nothing flushed."""
         try:
-            if force:
-                os.ftruncate(self._fd, 0)
-            else:
-                stale, whole = self._read()
-                self._cut(whole)
-                if stale:
-                    self._without_failures()
+            if self._lasting and not force:
+                self._read()
         except BaseException:
             self.close()
             raise
@@ -117,17 +118,38 @@ class Results:
         if self.last > last:
             raise self._other(f"the input ended at line {self.last} or later then, now at {last}")
 
+    def check_model(self, model: str) -> None:
+        """Raise InputError when the answers are another model's."""
+        if self._model not in ("", model):
+            raise self._other(f"it was made with {self._model}, this is {model}")
+
+    def begin(self, model: str) -> None:
+        """Make the file ready for more answers of `model`: what is torn, damaged or failed goes,
+        or everything where that was wanted. Raises as `check_model` does."""
+        self.check_model(model)
+        if not self._lasting:
+            return
+        try:
+            os.ftruncate(self._fd, self._whole)
+        except OSError as error:
+            raise durable.write_error(self.path, 0, error) from error
+        if self._stale:
+            self._without_failures()
+
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a finished row; it is on the disk some seconds later at most."""
         durable.append(self._fd, encoded(row), self.path)
-        if time.monotonic() - self._synced > SYNC_SECONDS:
-            os.fsync(self._fd)
+        if self._lasting and time.monotonic() - self._synced > SYNC_SECONDS:
+            try:
+                os.fsync(self._fd)
+            except OSError as error:
+                raise durable.write_error(self.path, 0, error) from error
             self._synced = time.monotonic()
 
     def close(self) -> None:
         """Flush and let go; a second call does nothing."""
         if self._fd >= 0:
-            with suppress(OSError):  # a pipe or a device cannot be flushed
+            with suppress(OSError):  # it goes to the disk later
                 os.fsync(self._fd)
             os.close(self._fd)
             self._fd = -1
@@ -150,41 +172,39 @@ class Results:
             pass
         return fd
 
-    def _read(self) -> tuple[bool, int]:
-        """Learn what is there; whether the file has lines that have to go, and where the last whole
-        line ends. Nothing is changed: the file may be somebody else's."""
-        stale, whole, line = False, 0, b""
+    def _read(self) -> None:
+        """Learn what is there: answers, lines that have to go, where the last whole one ends.
+        Nothing is changed: the file may be somebody else's."""
+        line = b""
         for line in _lines(self._fd):
+            if len(line) == MAX_LINE:
+                raise self._foreign()
             if not line.endswith(b"\n"):
                 break  # torn
-            whole += len(line)
+            self._whole += len(line)
             found = _decoded(line)
             if found is None:
                 self.damaged += 1
-                stale = True
+                self._stale = True
                 continue
             self._compare(found)
-            stale = stale or found.error is not None or self._at(found.line) != 0
+            if found.error is not None or self._at(found.line):
+                self._stale = True
             if found.error is None:
                 self._put(found.line, _number(found.hash))
-        torn = not whole and line and not line.startswith(_BEGINNING[: len(line)])
+        torn = not self._whole and line and not line.startswith(_BEGINNING[: len(line)])
         if torn or (self.damaged and not any(self._hashes)):
-            raise InputError(
-                f"{clean_line(str(self.path))} is no output of qtui generate",
-                remedy="give another --output, or --force to overwrite it",
-            )
-        return stale, whole
+            raise self._foreign()
 
-    def _cut(self, whole: int) -> None:
-        if os.fstat(self._fd).st_size > whole:
-            try:
-                os.ftruncate(self._fd, whole)
-            except OSError as error:
-                raise durable.write_error(self.path, 0, error) from error
+    def _foreign(self) -> InputError:
+        return InputError(
+            f"{clean_line(str(self.path))} is no output of qtui generate",
+            remedy="give another --output, or --force to overwrite it",
+        )
 
     def _compare(self, found: _Line) -> None:
-        if found.model != self._model:
-            raise self._other(f"it was made with {found.model}, this is {self._model}")
+        self.check_model(found.model)
+        self._model = found.model
         if found.settings == self._settings:
             return
         names = sorted(found.settings.keys() | self._settings.keys())
@@ -248,7 +268,8 @@ def _number(hash: str) -> int:
 def _lines(fd: int) -> Iterator[bytes]:
     with open(os.dup(fd), "rb") as file:
         file.seek(0)
-        yield from file
+        while line := file.readline(MAX_LINE):
+            yield line
 
 
 def count(items: Iterable[Item], results: Results | None) -> tuple[int, int]:

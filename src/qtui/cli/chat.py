@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from qtui.chat.client import Client
-    from qtui.cli.talking import Talk
+    from qtui.cli.talking import Talk, Whom
 
 MAX_PROMPT = 4 << 20
 """Bytes that are read from standard input."""
@@ -34,8 +34,9 @@ def chat(arguments: Namespace, out: Output) -> int:
     if arguments.prompt is None and not out.json and not arguments.headless and on_terminal():
         return open_chat(arguments, out)
     ask = _ask(arguments)
-    with talking.talk(arguments, out, base=arguments.base) as found:
-        return asyncio.run(_asked(found, ask, out, arguments))
+    whom = talking.whom(arguments, out, base=arguments.base)
+    with talking.talk(whom, arguments, out) as found:
+        return asyncio.run(_asked(found, whom, ask, out, arguments))
 
 
 def open_chat(arguments: Namespace, out: Output) -> int:
@@ -86,9 +87,9 @@ def _from_stdin() -> str:
         raise InputError(f"standard input is not UTF-8 (byte {error.start:,})") from error
 
 
-async def _asked(found: Talk, ask: Ask, out: Output, arguments: Namespace) -> int:
+async def _asked(found: Talk, whom: Whom, ask: Ask, out: Output, arguments: Namespace) -> int:
     answers = []
-    async with talking.connected(found, out) as (client, ids):
+    async with talking.connected(found, whom, out) as (client, ids):
         for number, name in enumerate(ids):
             if not out.json and len(ids) > 1:
                 if number:
@@ -118,24 +119,34 @@ async def _answer(client: Client, ask: Ask, out: Output) -> dict[str, Any]:
     pieces: list[str] = []
     seen: str | None = None
     done: Answered | None = None
-    writing = not out.json
-    async with aclosing(client.ask(ask)) as answer:
-        async for each in answer:
-            if isinstance(each, Prompted):
-                seen = each.prompt
-                if writing:
-                    _write(seen, out)
-            elif isinstance(each, Delta):
-                pieces.append(each.text)
-                if writing:
-                    _write(each.text, out)
-            else:
-                done = each
+    last = ""
+
+    def show(text: str) -> None:
+        nonlocal last
+        if not out.json and text:
+            last = text
+            _write(text, out)
+
+    try:
+        async with aclosing(client.ask(ask)) as answer:
+            async for each in answer:
+                if isinstance(each, Prompted):
+                    seen = each.prompt
+                    show(seen)
+                elif isinstance(each, Delta):
+                    pieces.append(each.text)
+                    show(each.text)
+                else:
+                    done = each
+    finally:
+        # Whatever ends the answer: what is said next stands on a line of its own.
+        if last and not last.endswith("\n"):
+            show("\n")
     assert done is not None
     text = "".join(pieces)
-    if writing:
-        if not text.endswith("\n"):
-            _write("\n", out)
+    if not out.json:
+        if not last:
+            show("\n")
         out.note(Styled(_figures(done), "dim"))
     return {
         "model": ask.model,

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,32 @@ from qtui.wording import duration
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from qtui.cli.talking import Talk
+    from qtui.chat.asks import Settings
+    from qtui.cli.talking import Talk, Whom
 
 CONCURRENCY = 8
 """Requests at once to a server whose limit is not known."""
 
 _TICK = 0.25
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be done, and how far it is."""
+
+    arguments: Namespace
+    out: Output
+    whom: Whom
+    form: Form
+    settings: Settings
+    results: Results | None
+    """The output; none: standard output."""
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The settings as they are written into each row."""
+        return _told(self.settings, self.arguments)
 
 
 def generate(arguments: Namespace, out: Output) -> int:
@@ -39,8 +60,39 @@ def generate(arguments: Namespace, out: Output) -> int:
     if arguments.output is not None:
         _refuse_to_overwrite(arguments)
     settings = talking.settings(arguments)
-    with talking.talk(arguments, out) as found:
-        return asyncio.run(_generate(found, form, settings, arguments, out))
+    whom = talking.whom(arguments, out)
+    if len(whom.models) > 1:
+        raise InputError("generate asks one model", remedy="name one run, checkpoint or model")
+    results = _results(arguments, settings)
+    work = _Work(arguments, out, whom, form, settings, results)
+    found = None
+    try:
+        # What is wrong with the files is said before a model is loaded.
+        if arguments.input != "-":
+            _count(work)
+        if not _all_answered(work):
+            with talking.talk(whom, arguments, out) as found:
+                asyncio.run(_generate(work, found))
+    except BaseException:
+        _kept(work)
+        raise
+    finally:
+        out.status("")
+        if results is not None:
+            results.close()
+    _say_end(work, found)
+    return EXIT_FAILED if work.progress.failed else EXIT_DONE
+
+
+def _told(settings: Settings, arguments: Namespace) -> dict[str, Any]:
+    return told(settings, raw=arguments.raw, completion=arguments.plain)
+
+
+def _results(arguments: Namespace, settings: Settings) -> Results | None:
+    if arguments.output is None:
+        return None
+    force = arguments.force or arguments.input == "-"
+    return Results(Path(arguments.output), _told(settings, arguments), force=force)
 
 
 def _form(arguments: Namespace) -> Form:
@@ -67,33 +119,39 @@ def _refuse_to_overwrite(arguments: Namespace) -> None:
         )
 
 
-async def _generate(
-    found: Talk, form: Form, settings: Any, arguments: Namespace, out: Output
-) -> int:
-    async with talking.connected(found, out) as (client, ids):
-        if len(ids) != 1:
-            raise InputError("generate asks one model", remedy="name one run, checkpoint or model")
-        asked_with = told(settings, raw=arguments.raw, completion=arguments.plain)
-        concurrency = arguments.concurrency or _concurrency(found)
-        batch = Batch(client, ids[0], settings, asked_with, concurrency, arguments.raw, found.ended)
-        progress = Progress()
-        results = None
-        if arguments.output is not None:
-            force = arguments.force or arguments.input == "-"
-            results = Results(Path(arguments.output), ids[0], asked_with, force=force)
-        try:
-            rows = await _rows(form, results, progress, arguments, out)
-            write = _to_stdout(out) if results is None else results.append
-            await _watched(batch, rows, write, progress, out)
-        except BaseException:
-            _kept(progress, arguments, out)
-            raise
-        finally:
-            out.status("")
-            if results is not None:
-                results.close()
-    _say_end(progress, results, found, arguments, out)
-    return EXIT_FAILED if progress.failed else EXIT_DONE
+def _count(work: _Work) -> None:
+    """Count the rows, and those that are answered already."""
+    work.out.status("counting the rows")
+    progress, results = work.progress, work.results
+    if results is not None and any(work.whom.models):
+        results.check_model(work.whom.models[0])
+    rows = batch_input.items(Path(work.arguments.input), work.form)
+    progress.total, progress.skipped = count(rows, results)
+    if progress.skipped:
+        work.out.note(f"{progress.skipped:,} of {progress.total:,} rows are answered already")
+    if results is not None and results.damaged:
+        work.out.note(
+            Styled("warning: ", "yellow"),
+            f"{results.damaged:,} lines of the output were damaged; their rows are asked again",
+        )
+
+
+def _all_answered(work: _Work) -> bool:
+    """Whether there is nothing to ask, so that no server is needed. What a server calls its base
+    it has to say itself."""
+    return any(work.whom.models) and work.progress.total == work.progress.skipped
+
+
+async def _generate(work: _Work, found: Talk) -> None:
+    async with talking.connected(found, work.whom, work.out) as (client, (model,)):
+        concurrency = work.arguments.concurrency or _concurrency(found)
+        raw = work.arguments.raw
+        batch = Batch(client, model, work.settings, work.told, concurrency, raw, found.ended)
+        write = _to_stdout(work.out)
+        if work.results is not None:
+            work.results.begin(model)
+            write = work.results.append
+        await _watched(batch, _rows(work), write, work.progress, work.out)
 
 
 def _concurrency(found: Talk) -> int:
@@ -102,31 +160,16 @@ def _concurrency(found: Talk) -> int:
     return ServeConfig.model_validate(found.run.spec.config).max_concurrent
 
 
-async def _rows(
-    form: Form, results: Results | None, progress: Progress, arguments: Namespace, out: Output
-) -> AsyncIterator[Item]:
+async def _rows(work: _Work) -> AsyncIterator[Item]:
     """The rows that have no answer yet."""
-    if arguments.input == "-":
-        plain = None if arguments.field is None else False
-        return batch_input.stream_items(sys.stdin.buffer, form, plain=plain)
-    path = Path(arguments.input)
-    out.status("counting the rows")
-    rows = batch_input.items(path, form)
-    progress.total, progress.skipped = await asyncio.to_thread(count, rows, results)
-    if progress.skipped:
-        out.note(f"{progress.skipped:,} of {progress.total:,} rows are answered already")
-    if results is not None and results.damaged:
-        out.note(
-            Styled("warning: ", "yellow"),
-            f"{results.damaged:,} lines of the output were damaged; their rows are asked again",
-        )
-
-    async def missing() -> AsyncIterator[Item]:
-        for item in batch_input.items(path, form):
-            if results is None or not results.has(item):
-                yield item
-
-    return missing()
+    if work.arguments.input == "-":
+        plain = None if work.arguments.field is None else False
+        async for item in batch_input.stream_items(sys.stdin.buffer, work.form, plain=plain):
+            yield item
+        return
+    for item in batch_input.items(Path(work.arguments.input), work.form):
+        if work.results is None or not work.results.has(item):
+            yield item
 
 
 async def _watched(
@@ -177,26 +220,26 @@ def _to_stdout(out: Output) -> Callable[[Mapping[str, Any]], None]:
     return write
 
 
-def _kept(progress: Progress, arguments: Namespace, out: Output) -> None:
+def _kept(work: _Work) -> None:
     """Say what is there of a batch that ended early."""
-    out.status("")
+    progress, arguments = work.progress, work.arguments
+    work.out.status("")
     answered = progress.skipped + progress.done
     if arguments.output is None or not answered:
         return
     of = f" of {progress.total:,}" if progress.total else ""
-    out.note(f"{answered:,}{of} answers are kept in {clean_line(arguments.output)}")
+    work.out.note(f"{answered:,}{of} answers are kept in {clean_line(arguments.output)}")
     if arguments.input != "-":
-        out.note("  the same command goes on where it stopped")
+        work.out.note("  the same command goes on where it stopped")
 
 
-def _say_end(
-    progress: Progress, results: Results | None, found: Talk, arguments: Namespace, out: Output
-) -> None:
-    if out.json and results is not None:
+def _say_end(work: _Work, found: Talk | None) -> None:
+    progress, out = work.progress, work.out
+    if out.json and work.results is not None:
         out.document(
             {
-                "server": found.name,
-                "output": str(results.path),
+                "server": None if found is None else found.name,
+                "output": str(work.results.path),
                 "rows": progress.skipped + progress.done + progress.failed,
                 "answered": progress.done,
                 "skipped": progress.skipped,
@@ -208,5 +251,5 @@ def _say_end(
     failed = f", {progress.failed:,} failed" if progress.failed else ""
     rate = f" · {progress.tokens / progress.seconds:.0f} tok/s" if progress.tokens else ""
     out.note(f"{progress.done:,} rows answered{failed} in {duration(progress.seconds)}{rate}")
-    if progress.failed and results is not None:
+    if progress.failed and work.results is not None:
         out.note("  each failed row says why; the same command asks them again")

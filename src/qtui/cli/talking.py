@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from qtui.runs.folder import Run
+    from qtui.runs.serving import Subject
 
 ORPHAN_MINUTES = 10.0
 """After how long without a request a server ends whose command was killed."""
@@ -48,12 +49,23 @@ _LIMITS: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
+class Whom:
+    """Who is to be asked; known before there is a server."""
+
+    models: tuple[str, ...]
+    """Ids of models; an empty one is the base, whatever the server calls it. Empty: the first."""
+    address: Address | None = None
+    """Of a server elsewhere."""
+    refs: tuple[str, ...] = ()
+    subject: Subject | None = None
+    """What a server here has to have; none for one elsewhere."""
+
+
+@dataclass(frozen=True)
 class Talk:
-    """A server that listens, and who is asked there."""
+    """A server that listens."""
 
     address: Address
-    wanted: tuple[str, ...]
-    """Ids of models; an empty one is the base, whatever the server calls it. Empty: the first."""
     run: Run | None = None
     """The server's run, where it is one of this workspace."""
 
@@ -103,34 +115,42 @@ def _schema(path: str) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def talk(arguments: Namespace, out: Output, *, base: bool = False) -> Iterator[Talk]:
-    """The server to talk to, found or started and listening; stopped at the end if it was started.
-
-    `base`: the base is asked as well. Raises QtuiError as `chat.server` does, InputError for what
-    does not go together.
-    """
+def whom(arguments: Namespace, out: Output, *, base: bool = False) -> Whom:
+    """Who is meant; `base`: the base as well. Raises InputError for what does not go together,
+    NotFoundError for what is not there."""
     if arguments.url is not None:
-        yield _elsewhere(arguments, base=base)
-        return
+        return _elsewhere(arguments, base=base)
     if arguments.models:
         raise InputError(
             "--model is for a server at --url", remedy="name runs and models without it"
         )
     workspace = arguments.workspace
-    refs = arguments.subjects or [newest(workspace, out)]
+    refs = tuple(arguments.subjects) or (newest(workspace, out),)
     subject = serving.subject(workspace, refs, quantization=arguments.quantization)
+    return Whom(_names(workspace, refs, base=base), None, refs, subject)
+
+
+@contextmanager
+def talk(whom: Whom, arguments: Namespace, out: Output) -> Iterator[Talk]:
+    """The server to talk to, found or started and listening; stopped at the end if it was started.
+
+    Raises QtuiError as `chat.server` does.
+    """
+    if whom.address is not None:
+        yield Talk(whom.address)
+        return
+    assert whom.subject is not None
     template = arguments.chat_template and chat_template(arguments.chat_template)
     with _until_the_end():
         run, ours = server.begin(
-            workspace, subject, ["qtui", "serve", *refs],
+            arguments.workspace, whom.subject, ["qtui", "serve", *whom.refs],
             idle_minutes=None if arguments.keep else ORPHAN_MINUTES,
             device=arguments.device, chat_template=template,
         )  # fmt: skip
         try:
             address = asyncio.run(server.ready(run, _Waiting(run, out).say))
             out.status("")
-            yield Talk(address, _names(workspace, refs, base=base), run)
+            yield Talk(address, run)
         finally:
             if ours and not arguments.keep:
                 out.status(f"stopping {run.id}")
@@ -156,13 +176,13 @@ class _Waiting:
             self._out.note(shown)
 
 
-def _elsewhere(arguments: Namespace, *, base: bool) -> Talk:
+def _elsewhere(arguments: Namespace, *, base: bool) -> Whom:
     for name in ("device", "quantization", "chat_template", "keep"):
         if getattr(arguments, name):
             option = "--" + name.replace("_", "-")
             raise InputError(f"{option} is for a server that is started here, not for --url")
     wanted = tuple(dict.fromkeys([*arguments.subjects, *arguments.models]))
-    return Talk(parse_url(arguments.url), (_BASE, *wanted) if base else wanted)
+    return Whom((_BASE, *wanted) if base else wanted, parse_url(arguments.url))
 
 
 def newest(workspace: Path, out: Output) -> str:
@@ -189,13 +209,15 @@ def _names(workspace: Path, refs: Sequence[str], *, base: bool) -> tuple[str, ..
 
 
 @asynccontextmanager
-async def connected(found: Talk, out: Output) -> AsyncIterator[tuple[Client, tuple[str, ...]]]:
+async def connected(
+    found: Talk, whom: Whom, out: Output
+) -> AsyncIterator[tuple[Client, tuple[str, ...]]]:
     """A client of the server, and the ids of the models that are asked."""
     client = Client(found.address, name="" if found.run is None else found.run.id)
     try:
         if client.warning:
             out.note(Styled("warning: ", "yellow"), client.warning)
-        yield client, await _ids(client, found.wanted, out)
+        yield client, await _ids(client, whom.models, out)
     finally:
         await client.aclose()
 
