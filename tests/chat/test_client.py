@@ -89,13 +89,7 @@ def test_an_answer_in_pieces() -> None:
 def test_speed_is_that_after_the_first_token() -> None:
     assert Answered("stop", 1, 11, 2.0, 4.0).tokens_per_second == 5.0
     assert Answered("stop", 1, 1, 2.0, 2.0).tokens_per_second == 0.0
-
-
-def test_an_answer_that_came_in_one_piece_has_no_speed() -> None:
-    done = asked(answers(head(), chunk("Hello"), chunk(None, "stop"), USAGE, DONE))[-1]
-    assert isinstance(done, Answered)
-    assert (done.completion_tokens, done.tokens_per_second) == (3, 0.0)
-    assert done.first_token_seconds == done.seconds
+    assert Answered("stop", 1, 3, 0.0377, 0.0378).tokens_per_second == 0.0  # in one piece
 
 
 def test_split_at_every_byte() -> None:

@@ -182,3 +182,5 @@ def test_a_conversation_lies_with_its_run(tmp_path: Path) -> None:
     assert place(tmp_path, None) == tmp_path / "chat"
     assert run_of(tmp_path, ["builtin:tiny", "otter@400"]) == run
     assert run_of(tmp_path, ["builtin:tiny", "none", "../x"]) is None
+    serving.create(tmp_path, serving.checked({"model": TINY.model.model_dump()}), [])
+    assert run_of(tmp_path, ["latest"]) == run

@@ -84,7 +84,6 @@ def test_the_newest_run_is_meant_where_nothing_is_named(workspace: Path) -> None
     assert answer["usage"] == {"prompt_tokens": 2, "completion_tokens": 3}
     assert answer["finish_reason"] == "stop"
     assert 0 < answer["first_token_seconds"] <= answer["seconds"]
-    assert answer["tokens_per_second"] > 0
     assert document["server"] == servers(workspace)[0].id
 
 

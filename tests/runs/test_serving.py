@@ -146,6 +146,18 @@ def test_a_server_can_be_served_again(tmp_path: Path) -> None:
     assert (held.model.quantization, held.adapters) == ("int8", found.adapters)
 
 
+def test_the_latest_is_what_was_trained_whatever_was_served_since(tmp_path: Path) -> None:
+    trained(tmp_path, "lynx")
+    run = trained(tmp_path, "otter", steps=(100,))
+    config = ServeConfig(model=ServedModel(model_name="builtin:tiny"))
+    server = serving.create(tmp_path, config, [])
+    assert serving.find(tmp_path, "latest") == run
+    assert serving.subject(tmp_path, ["latest@last"]).adapters[0].name == "otter@100"
+    assert serving.find(tmp_path, server.id) == server
+    with pytest.raises(InputError, match="is a server"):
+        serving.subject(tmp_path, [f"{server.id}@100"])
+
+
 def test_every_wrong_setting_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         serving.checked({"model": {"model_name": "a"}, "port": 99999, "max_concurrent": 0})

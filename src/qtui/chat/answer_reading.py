@@ -84,13 +84,11 @@ class Reading:
                 remedy="the server, or a proxy before it, ended the connection: ask again",
             )
         seconds = time.monotonic() - self._began
-        # What came in one piece has no time between its tokens, and so no speed.
-        first = seconds if self._first is None or self._pieces == 1 else self._first
         return Answered(
             self._finish or "stop",
             _count(self._usage.get("prompt_tokens"), 0),
             _count(self._usage.get("completion_tokens"), self._pieces),
-            first,
+            seconds if self._first is None else self._first,
             seconds,
         )
 

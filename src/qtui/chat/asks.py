@@ -12,6 +12,10 @@ from typing import Any
 
 from qtui.errors import InputError
 
+SHORTEST = 0.01
+"""Seconds below which the end of an answer came together with its beginning, which says nothing
+of the model's speed."""
+
 Messages = tuple[Mapping[str, Any], ...]
 """A conversation in OpenAI's form: `role` and `content`."""
 
@@ -81,7 +85,9 @@ class Answered:
 
 def speed(tokens: int, first: float, seconds: float) -> float:
     """Tokens a second after the first one; 0 where there is nothing to measure."""
-    return (tokens - 1) / (seconds - first) if tokens > 1 and seconds > first else 0.0
+    if tokens < 2 or seconds - first < SHORTEST:
+        return 0.0
+    return (tokens - 1) / (seconds - first)
 
 
 @dataclass(frozen=True)

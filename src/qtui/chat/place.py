@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtui.errors import QtuiError
-from qtui.runs import folder
+from qtui.runs import serving
 from qtui.runs.folder import Run
 
 FOLDER = "chat"
@@ -29,7 +29,7 @@ def run_of(workspace: Path, refs: Sequence[str]) -> Run | None:
     """The first training run among `refs` (`RUN`, `RUN@STEP`); none when they are base models."""
     for ref in refs:
         try:
-            run = folder.find(workspace, ref.partition("@")[0])
+            run = serving.find(workspace, ref.partition("@")[0])
             kind = run.spec.kind
         except QtuiError:
             continue

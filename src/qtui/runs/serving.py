@@ -88,7 +88,7 @@ def _base(model: ServedModel) -> str:
 def _one(workspace: Path, ref: str, quantization: Quantization | None) -> Subject:
     name, _, wanted = ref.partition("@")
     try:
-        run = folder.find(workspace, name)
+        run = find(workspace, name)
     except (NotFoundError, InputError) as error:
         if _is_model(ref):
             return Subject(ServedModel(model_name=ref, quantization=quantization or "nf4"))
@@ -100,6 +100,17 @@ def _one(workspace: Path, ref: str, quantization: Quantization | None) -> Subjec
             ) from error
         raise
     return of_run(workspace, run, wanted or None, quantization)
+
+
+def find(workspace: Path, name: str) -> Run:
+    """The run that `name` means to who wants to talk to it: `latest` is the newest that trains,
+    however many servers came after it. Raises as `folder.find` does."""
+    if name == "latest":
+        for run in folder.all_runs(workspace):
+            with suppress(QtuiError):
+                if run.spec.kind == "train":
+                    return run
+    return folder.find(workspace, name)
 
 
 def _is_model(ref: str) -> bool:
@@ -122,6 +133,11 @@ def of_run(
     """
     config = run.spec.config
     if run.spec.kind == folder.SERVE:
+        if step is not None:
+            raise InputError(
+                f"{clean_line(run.id)} is a server: it has no checkpoints",
+                remedy="name the training run; see qtui runs list",
+            )
         served = ServeConfig.model_validate(config)
         held_as = {"quantization": quantization or served.model.quantization}
         return Subject(served.model.model_copy(update=held_as), tuple(served.adapters))
