@@ -12,6 +12,7 @@ best `CANDIDATES` tokens, and at more only where these are not enough: sorting a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -116,7 +117,8 @@ class _Group:
             return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
 
         self._temperature = column([each.temperature for each in settings])
-        self._top_p = column([each.top_p for each in settings])
+        # 1 cuts nothing, though a sum of all weights may come to it before the last.
+        self._top_p = column([each.top_p if each.top_p < 1 else math.inf for each in settings])
         self._min_p = column([each.min_p for each in settings])
         self._has_min_p = any(each.min_p > 0 for each in settings)
         # 0, all of them, is more than any vocabulary has.

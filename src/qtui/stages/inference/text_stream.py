@@ -102,11 +102,12 @@ class TextStream:
         if self._met or not more:
             return ""
         text = self._held + more
-        found = [at for stop in self._stop if (at := text.find(stop)) >= 0]
+        # The one that is whole first, wherever tokens end; of two, the longer.
+        found = [(at + len(stop), at) for stop in self._stop if (at := text.find(stop)) >= 0]
         if found:
             self._met = True
             self._held = ""
-            return text[: min(found)]
+            return text[: min(found)[1]]
         hold = max(_overlap(text, stop) for stop in self._stop)
         self._held = text[len(text) - hold :]
         return text[: len(text) - hold]
