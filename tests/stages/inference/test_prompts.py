@@ -14,7 +14,7 @@ from qtui import builtin
 from qtui.errors import NotFoundError
 from qtui.stages.inference import prompts
 from qtui.stages.inference.engine import Job, RefusedError
-from qtui.stages.inference.prompts import Prompts, TurnEnd
+from qtui.stages.inference.prompts import Prompts, TurnEnd, template_in
 from qtui.stages.inference.template_process import (
     Conversation,
     TemplateError,
@@ -102,15 +102,15 @@ def test_the_named_template_comes_before_the_adapters_and_the_models(
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     made = Prompts(tiny, process)
-    assert made.template(adapter) == tiny.get_chat_template()
+    assert made.template(template_in(adapter)) == tiny.get_chat_template()
     (adapter / "tokenizer_config.json").write_text('{"chat_template": "in the settings"}')
-    assert made.template(adapter) == "in the settings"
+    assert made.template(template_in(adapter)) == "in the settings"
     (adapter / "chat_template.jinja").write_text("in a file")
-    assert made.template(adapter) == "in a file"
+    assert made.template(template_in(adapter)) == "in a file"
     named = tmp_path / "mine.jinja"
     named.write_text("named")
     made = Prompts(tiny, process, prompts.named(str(named), tiny))
-    assert made.template(adapter) == "named"
+    assert made.template(template_in(adapter)) == "named"
     with pytest.raises(NotFoundError):
         prompts.named(str(tmp_path / "none.jinja"), tiny)
 

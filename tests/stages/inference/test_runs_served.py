@@ -47,9 +47,13 @@ def workspace(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def add_checkpoint(base: Path, run: folder.Run, step: int, seed: int) -> None:
+def add_checkpoint(
+    base: Path, run: folder.Run, step: int, seed: int, template: str | None = None
+) -> None:
     staging = run.path / "staged"
     make_adapter(base, staging, seed=seed)
+    if template is not None:
+        (staging / "chat_template.jinja").write_text(template)
     (staging / "qtui.json").unlink()
     run.checkpoints.mkdir(exist_ok=True)
     checkpoints.complete(
@@ -92,6 +96,33 @@ def test_a_run_in_training_answers_with_its_newest_checkpoint(
     # One that was cleared away meanwhile is still held.
     shutil.rmtree(run.checkpoints / "step-000020")
     assert text(engine, "going@20") == after
+
+
+def test_a_checkpoint_that_was_cleared_away_keeps_its_chat_template(
+    engine: Any, base: Path, workspace: Path
+) -> None:
+    run = folder.find(workspace, "going")
+    template = "{% for m in messages %}mine: {{ m.content }}{% endfor %}"
+    add_checkpoint(base, run, 24, seed=78, template=template)
+    hello = [{"role": "user", "content": "hello"}]
+    before = ask(engine, hello, model="going@24", max_tokens=3).wait()
+    assert before.began.prompt == "mine: hello"
+    shutil.rmtree(run.checkpoints / "step-000024")
+    after = ask(engine, hello, model="going@24", max_tokens=3).wait()
+    assert (after.began.prompt, after.text) == ("mine: hello", before.text)
+
+
+def test_a_checkpoint_of_another_run_of_the_same_name_is_another(
+    engine: Any, base: Path, workspace: Path
+) -> None:
+    config = {"model": {"model_name": str(base)}}
+    runs = []
+    for seed in (31, 32):
+        run = folder.create(workspace, kind="train", config=config, command=[], name="again")
+        add_checkpoint(base, run, 4, seed=seed)
+        runs.append(text(engine, "again@4"))
+        folder.delete(run)
+    assert runs[0] != runs[1]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qtui.errors import InputError, NotFoundError
+from qtui.stages.inference.prompts import template_in
 from qtui.stages.training import checkpoints, weights
 from qtui.stages.training.adapter import ADAPTER_CONFIG, PROVENANCE
 from qtui.stages.training.remote_code import read_json
@@ -67,6 +68,9 @@ class AdapterFiles:
     """Of each tensor, by its key in the file."""
     stamp: tuple[int, int]
     """Size and time of the weights: another one means another adapter."""
+    template: str | None = None
+    """Its own chat template. Kept, for a run in training clears old checkpoints away while they are
+    still being asked."""
 
     @property
     def weights(self) -> Path:
@@ -122,6 +126,7 @@ def check(folder: Path, base: Base) -> AdapterFiles:
         modules=modules,
         shapes=shapes,
         stamp=(stat.st_size, stat.st_mtime_ns),
+        template=template_in(folder),
     )
 
 

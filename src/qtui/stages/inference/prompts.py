@@ -57,11 +57,11 @@ class Prompts:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _turn_ends: dict[str, TurnEnd] = field(default_factory=dict)
 
-    def template(self, folder: Path | None = None) -> str | None:
-        """The chat template of the adapter in `folder`, or of the base; none if there is none."""
+    def template(self, own: str | None = None) -> str | None:
+        """The chat template to use, `own` being the adapter's; none if there is none."""
         if self.named is not None:
             return self.named
-        if folder is not None and (own := _in_folder(folder)) is not None:
+        if own is not None:
             return own
         try:
             return str(self.tokenizer.get_chat_template())
@@ -178,7 +178,8 @@ def named(name: str | None, tokenizer: Any) -> str | None:
     return _read(path)
 
 
-def _in_folder(folder: Path) -> str | None:
+def template_in(folder: Path) -> str | None:
+    """The chat template that an adapter brings along. Raises InputError when it is no text."""
     path = folder / TEMPLATE_FILE
     if path.is_file():
         return _read(path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -146,23 +146,27 @@ class TransformersEngine:
     def _adapter(self, name: str) -> Held | None:
         """The adapter of that id, in use from now on; none for the base."""
         try:
-            if "@" in name and (held := self._adapters.held_as(name)) is not None:
-                return held
             named = self._names.find(name)
             return None if named is None else self._adapters.take(named.id, named.folder)
         except (RefusedError, GoneError):
             raise
-        except NotFoundError as error:
+        except QtuiError as error:
+            # A checkpoint that was cleared away may still be held.
+            if "@" in name and (held := self._adapters.held_as(name)) is not None:
+                return held
+            return self._refuse(name, error)
+
+    def _refuse(self, name: str, error: QtuiError) -> NoReturn:
+        if isinstance(error, NotFoundError):
             known = [model.id for model in self.models()]
             raise unknown_model(name, known, clean_line(error.message, 300)) from error
-        except QtuiError as error:
-            raise RefusedError(
-                error.message, code="model_refused", param="model", remedy=error.remedy
-            ) from error
+        raise RefusedError(
+            error.message, code="model_refused", param="model", remedy=error.remedy
+        ) from error
 
     def _answer(self, job: Job, sink: Sink, held: Held | None, over: Callable[[], None]) -> Answer:
         sampling = job.sampling
-        template = self._prompts.template(None if held is None else held.files.folder)
+        template = self._prompts.template(None if held is None else held.files.template)
         prompt = self._prompts.make(job, template)
         limit = budget(
             len(prompt.ids),

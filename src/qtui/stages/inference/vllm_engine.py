@@ -190,7 +190,7 @@ class VllmEngine:
         """Take `job`; see `Engine.submit`."""
         self._check_alive()
         name, files = self._adapters.take(job.model, self._load_on_loop)
-        template = self._prompts.template(None if files is None else files.folder)
+        template = self._prompts.template(None if files is None else files.template)
         prompt = self._prompts.make(job, template)
         turn = TurnEnd()
         if not isinstance(job.prompt, str):
