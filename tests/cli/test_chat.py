@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from qtui.chat import server
+from qtui.chat.client import Client
 from qtui.runs import folder, serving, state
 from qtui.runs.folder import Run
 from qtui.runs.state import Status
@@ -133,6 +135,29 @@ def test_ctrl_c_while_the_model_loads_leaves_no_server(workspace: Path) -> None:
     assert serving.living(workspace) == []
 
 
+def test_a_server_that_another_talks_to_by_then_goes_on(workspace: Path) -> None:
+    process = subprocess.Popen(
+        command("chat", "quiet-otter", *HELLO),
+        cwd=workspace, env=environment({"FAKE_ENGINE": "holds"}),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.read(len("quiet-otter ")) == b"quiet-otter "
+    (run,) = serving.living(workspace)
+    address = serving.address(run)
+    assert address is not None
+    other = Client(address)
+    try:
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=SECONDS)
+        assert b"another qtui talks to" in told
+        assert serving.living(workspace) == [run]
+        assert server.in_use(run)
+    finally:
+        asyncio.run(other.aclose())
+    assert not server.in_use(run)
+
+
 def test_what_needs_no_server_starts_none(workspace: Path) -> None:
     for arguments in (("none", *HELLO), ("quiet-otter",), ("quiet-otter", "--prompt", " ")):
         assert in_process("chat", *arguments, cwd=workspace).code == 2
@@ -180,7 +205,10 @@ def test_a_key_is_sent_from_the_environment(tmp_path: Path) -> None:
     with served(FakeEngine(), key="a-key-of-some-length") as there:
         without = asked("--url", there.url, *HELLO, cwd=tmp_path)
         assert without.code == 1
-        assert b"QTUI_API_KEY" in without.stderr
+        assert b"set QTUI_API_KEY to it" in without.stderr
+        wrong = asked("--url", there.url, *HELLO, cwd=tmp_path, env={"QTUI_API_KEY": "another"})
+        assert wrong.code == 1
+        assert b"is not the one it wants: look at QTUI_API_KEY" in wrong.stderr
         env = {"QTUI_API_KEY": "a-key-of-some-length"}
         assert asked("--url", there.url, *HELLO, cwd=tmp_path, env=env).code == 0
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from qtui.chat import in_use
 from qtui.chat.answer_reading import Reading, decoded
 from qtui.chat.asks import Answered as Answered
 from qtui.chat.asks import Ask as Ask
@@ -146,6 +148,7 @@ class Client:
             limits=limits,
             timeout=httpx.Timeout(silent_seconds, connect=CONNECT_SECONDS, pool=None),
         )
+        self._hold = in_use.hold(address.socket) if address.socket else None
         self._without: set[str] = set()  # what this server has refused to know
 
     @property
@@ -195,6 +198,9 @@ class Client:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        if self._hold is not None:
+            os.close(self._hold)
+            self._hold = None
         await self._http.aclose()
 
     def _as_known(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -268,7 +274,9 @@ class Client:
         try:
             if response.status_code >= 300:
                 told = await self._whole(response)
-                raise refused(self.host, response.status_code, response.headers, told)
+                raise refused(
+                    self.host, response.status_code, response.headers, told, keyed=bool(self._key)
+                )
             yield response
         finally:
             await response.aclose()

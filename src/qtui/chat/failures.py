@@ -58,8 +58,17 @@ class SilentError(QtuiError):
     """The server is there, but nothing has come from it for too long."""
 
 
-def refused(host: str, status: int, headers: Mapping[str, str], body: bytes) -> ServerError:
-    """The error for an answer of `status` 300 and above."""
+def refused(
+    host: str, status: int, headers: Mapping[str, str], body: bytes, *, keyed: bool = False
+) -> ServerError:
+    """The error for an answer of `status` 300 and above; `keyed`: a key was sent."""
+    found = _refused(host, status, headers, body)
+    if keyed and status in (401, 403):
+        found.remedy = f"the key that was sent is not the one it wants: look at {KEY_VARIABLE}"
+    return found
+
+
+def _refused(host: str, status: int, headers: Mapping[str, str], body: bytes) -> ServerError:
     if 300 <= status < 400:
         where = clean_line(headers.get("location", "elsewhere"), 200)
         return ServerError(

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from qtui.chat.alone import alone
+from qtui.chat.in_use import held
 from qtui.config.serve import ServeConfig
 from qtui.errors import InputError, QtuiError
 from qtui.runs import commands, durable, folder, launch, serving, state
@@ -188,6 +189,12 @@ def _last_words(run: Run) -> str:
     except OSError:
         return ""
     return f"; its last words:\n{text}" if text else ""
+
+
+def in_use(run: Run) -> bool:
+    """Whether anybody talks to a server that was started here."""
+    address = serving.address(run)
+    return address is not None and address.socket is not None and held(address.socket)
 
 
 def stop(run: Run, *, wait: bool = True) -> None:

@@ -1,7 +1,8 @@
 """What `chat` and `generate` share: whom to ask, the server that is needed, how answers are drawn.
 
-A server that was started for a command ends with it, however that ends, unless --keep is given;
-any other is left alone. Should the command be killed, the server ends by itself some minutes later.
+A server that was started for a command ends with it, however that ends, unless --keep is given or
+somebody else talks to it by then; any other is left alone. Should the command be killed, the server
+ends by itself some minutes later.
 """
 
 from __future__ import annotations
@@ -153,11 +154,19 @@ def talk(whom: Whom, arguments: Namespace, out: Output) -> Iterator[Talk]:
             yield Talk(address, run)
         finally:
             if ours and not arguments.keep:
-                out.status(f"stopping {run.id}")
-                server.stop(run)
+                _end(run, out)
             out.status("")
         if ours and arguments.keep:
             out.note(f"{run.id} goes on serving; qtui runs stop {run.id} ends it")
+
+
+def _end(run: Run, out: Output) -> None:
+    if server.in_use(run):
+        minutes = f"{ORPHAN_MINUTES:.0f} minutes"
+        out.note(f"another qtui talks to {run.id}: it goes on, and ends when unused for {minutes}")
+        return
+    out.status(f"stopping {run.id}")
+    server.stop(run)
 
 
 class _Waiting:
