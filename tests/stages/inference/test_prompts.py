@@ -153,3 +153,34 @@ def test_a_closed_process_renders_nothing(tiny: Any) -> None:
     process.close()
     with pytest.raises(TemplateError, match="closed"):
         process.render(Conversation("x", []))
+
+
+def test_a_text_far_too_long_is_not_read_to_its_end(
+    made: Prompts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    own = Prompts._tokens
+
+    def tokens(self: Prompts, text: str, *, special: bool) -> list[int]:
+        read.append(len(text))
+        return own(self, text, special=special)
+
+    monkeypatch.setattr(Prompts, "_tokens", tokens)
+    text = "many words " * 100_000
+    for prompt in (text, [{"role": "user", "content": text}]):
+        with pytest.raises(RefusedError, match="100 tokens") as refused:
+            made.make(Job("m", prompt), made.template(), 100)
+        assert refused.value.code == "context_length_exceeded"
+    assert max(read) < 2_000
+    short = "many words " * 100  # too long too, but its tokens are counted and said
+    assert len(made.make(Job("m", short), None, 100).ids) > 100
+
+
+def test_a_process_that_somebody_killed_costs_no_request(made: Prompts) -> None:
+    job = Job("m", HELLO)
+    wanted = made.make(job, made.template()).text
+    child = made.process._child
+    assert child is not None
+    child.process.kill()
+    child.process.wait()
+    assert made.make(job, made.template()).text == wanted

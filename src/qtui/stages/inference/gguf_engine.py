@@ -158,7 +158,7 @@ class GgufEngine:
         with self._reading:
             self._check_alive()
             template = self._prompts.template()
-            prompt = self._prompts.make(job, template)
+            prompt = self._prompts.make(job, template, self._served.max_context)
             limit = budget(
                 len(prompt.ids),
                 sampling.max_tokens,

@@ -28,6 +28,10 @@ _MARK = re.compile(r"\s*(<[^\s<>]{1,40}>)")
 """The end of a turn, where the tokenizer has no token of its own for it."""
 
 
+_CHARACTERS = 16
+"""Characters to a token, at the most that prose or code has."""
+
+
 @dataclass(frozen=True)
 class Prompt:
     """What is read."""
@@ -68,13 +72,19 @@ class Prompts:
         except ValueError:
             return None
 
-    def make(self, job: Job, template: str | None) -> Prompt:
+    def make(self, job: Job, template: str | None, most: int | None = None) -> Prompt:
         """The prompt of `job`.
 
+        Args:
+            most: tokens that are taken. A text of many times that is not read to its end: to count
+                the tokens of some megabytes takes seconds, in which nobody else's prompt is read.
+
         Raises:
-            RefusedError: there is no template, or it refuses the messages.
+            RefusedError: there is no template, it refuses the messages, or their text is far too
+                long.
         """
         if isinstance(job.prompt, str):
+            self._not_endless(job.prompt, most)
             ids = self._tokens(job.prompt, special=True)
             if not ids:
                 raise _refused("the prompt is empty, and this model has no token to begin with")
@@ -102,6 +112,7 @@ class Prompts:
                 variables=dict(self.tokenizer.special_tokens_map),
             )
         )
+        self._not_endless(text, most)
         ids = self._tokens(text, special=False)
         if not ids:
             raise _refused("the chat template makes an empty text of the messages")
@@ -139,6 +150,19 @@ class Prompts:
             return TurnEnd(tokens=(ids[0],))
         mark = _MARK.match(behind)
         return TurnEnd(texts=(mark.group(1),)) if mark else TurnEnd()
+
+    def _not_endless(self, text: str, most: int | None) -> None:
+        """Refuse a text whose beginning alone has more than `most` tokens."""
+        if most is None or len(text) <= most * _CHARACTERS:
+            return
+        found = len(self._tokens(text[: most * _CHARACTERS], special=False))
+        if found > most + _CHARACTERS:  # where the text was cut its tokens may be others
+            raise RefusedError(
+                f"the prompt has far more than the {most:,} tokens that are taken here",
+                code="context_length_exceeded",
+                param="messages",
+                remedy="shorten the prompt",
+            )
 
     def _render(self, conversation: Conversation) -> str:
         try:

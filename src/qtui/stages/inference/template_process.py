@@ -65,24 +65,31 @@ class TemplateProcess:
         """
         frame = msgspec.json.encode(conversation)
         with self._lock:
-            if self._closed:
-                raise TemplateError("the engine is closed")
-            if self._child is None:
-                self._start()
-            assert self._child is not None
-            answer = self._child.submit(frame)
-            try:
-                raw = answer.result(timeout=self._allowed())
-            except TimeoutError:
-                self._end()
-                raise TemplateError(f"does not come to an end within {self._seconds:g} s") from None
-            except (EOFError, OSError):
-                self._end()
-                raise TemplateError("ended its process: it takes too much memory") from None
+            raw = self._asked(frame)
+            if raw is None:  # whoever killed the process: this conversation may be innocent
+                raw = self._asked(frame)
+            if raw is None:
+                raise TemplateError("ended its process: it takes too much memory")
         reply = msgspec.json.decode(raw, type=_Reply)
         if reply.error:
             raise TemplateError(reply.text)
         return reply.text
+
+    def _asked(self, frame: bytes) -> bytes | None:
+        """The process's answer; none when it ended."""
+        if self._closed:
+            raise TemplateError("the engine is closed")
+        if self._child is None:
+            self._start()
+        assert self._child is not None
+        try:
+            return self._child.submit(frame).result(timeout=self._allowed())
+        except TimeoutError:
+            self._end()
+            raise TemplateError(f"does not come to an end within {self._seconds:g} s") from None
+        except (EOFError, OSError):
+            self._end()
+            return None
 
     def _start(self) -> None:
         self._child: Child | None = Child("qtui.stages.inference.template_process")

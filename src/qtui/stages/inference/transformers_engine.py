@@ -167,7 +167,7 @@ class TransformersEngine:
     def _answer(self, job: Job, sink: Sink, held: Held | None, over: Callable[[], None]) -> Answer:
         sampling = job.sampling
         template = self._prompts.template(None if held is None else held.files.template)
-        prompt = self._prompts.make(job, template)
+        prompt = self._prompts.make(job, template, self.context)
         limit = budget(
             len(prompt.ids),
             sampling.max_tokens,

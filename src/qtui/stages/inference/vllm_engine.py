@@ -191,7 +191,7 @@ class VllmEngine:
         self._check_alive()
         name, files = self._adapters.take(job.model, self._load_on_loop)
         template = self._prompts.template(None if files is None else files.template)
-        prompt = self._prompts.make(job, template)
+        prompt = self._prompts.make(job, template, self.context)
         turn = TurnEnd()
         if not isinstance(job.prompt, str):
             turn = self._prompts.turn_end(template)
