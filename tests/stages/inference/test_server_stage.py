@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from qtui.config.serve import ServeConfig, ServedModel
-from qtui.errors import ImpossibleError, InputError, StoppedError
-from qtui.runs import serving
+from qtui.errors import ImpossibleError, InputError, QtuiError, StoppedError
+from qtui.runs import durable, serving
 from qtui.runs.commands import CommandReader
 from qtui.runs.events import MetricsEvent, Phase, PhaseEvent, Stop
 from qtui.runs.folder import Run
@@ -129,6 +129,28 @@ def test_figures_go_on_counting_in_a_second_life(tmp_path: Path, engine: FakeEng
     metrics = [each for each in EventReader(run.events).poll() if isinstance(each, MetricsEvent)]
     assert [each.step for each in metrics] == [3, 6]
     assert [each.values["requests"] for each in metrics] == [3, 3]
+
+
+def test_a_full_disk_ends_no_server(
+    tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_FIGURES_SECONDS", 0.01)
+    tried: list[Path] = []
+
+    def full(fd: int, content: bytes, path: Path) -> None:
+        tried.append(path)
+        raise QtuiError("no space left on the device")
+
+    run = new_run(tmp_path)
+    with worked_on(run) as work, work.client() as http:
+        monkeypatch.setattr(durable, "append", full)
+        for _ in range(2):
+            assert http.post(CHAT, json=asking()).status_code == 200
+        until(lambda: run.events in tried and run.path / "requests.jsonl" in tried)
+        assert http.post(CHAT, json=asking()).status_code == 200
+        work.control.stop = Stop()
+        message, _ = work.result.result(PATIENCE)
+    assert message == "stopped as asked; 3 requests were answered"
 
 
 def test_it_ends_by_itself_when_nobody_asks(tmp_path: Path, engine: FakeEngine) -> None:

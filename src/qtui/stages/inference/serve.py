@@ -169,7 +169,7 @@ def serve_with(
         step = summarize(run).step
         ended = _watch(service, running.ended, log, control, step)
         if control.stopped():
-            log.write(PhaseEvent(phase=Phase.STOPPING))
+            _note(log, PhaseEvent(phase=Phase.STOPPING))
     except GoneError:
         grace = _LAST_WORDS_SECONDS
         raise
@@ -179,14 +179,19 @@ def serve_with(
     measures = service.measures
     summary = measures.summary()
     if values := measures.period():
-        log.write(MetricsEvent(step=step + measures.requests, values=values))
+        _note(log, MetricsEvent(step=step + measures.requests, values=values))
     if requests.dropped:
-        log.write(
-            LogEvent(level="warning", message=f"{requests.dropped} lines of {NAME} are missing")
-        )
+        missing = f"{requests.dropped} lines of {NAME} are missing"
+        _note(log, LogEvent(level="warning", message=missing))
     count = measures.requests
     answered = "1 request was" if count == 1 else f"{count:,} requests were"
     return f"{ended}; {answered} answered", summary
+
+
+def _note(log: EventLog, event: MetricsEvent | LogEvent | PhaseEvent) -> None:
+    """Write what nobody's answer depends on: a disk that is full ends no server."""
+    with suppress(QtuiError):
+        log.write(event)
 
 
 def _announce(log: EventLog, listener: Listener, models: int) -> None:
@@ -226,7 +231,7 @@ def _watch(
         if now - written_at >= _FIGURES_SECONDS:
             written_at = now
             if values := measures.period():
-                log.write(MetricsEvent(step=step + measures.requests, values=values))
+                _note(log, MetricsEvent(step=step + measures.requests, values=values))
         if idle is not None and not answers.busy and now - answers.active > idle * 60:
             return f"nobody has asked for {idle:g} minutes"
     return "stopped as asked"
