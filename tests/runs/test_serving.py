@@ -78,7 +78,7 @@ def test_two_runs_of_one_name_are_both_served(tmp_path: Path) -> None:
 def test_two_bases_are_refused_with_both_names(tmp_path: Path) -> None:
     trained(tmp_path, "otter")
     trained(tmp_path, "heron", model={"model_name": "org/other"})
-    said = "heron was trained on org/other at v1, but otter on org/base at v1"
+    said = "heron is of the base org/other at v1, but otter of org/base at v1"
     with pytest.raises(InputError, match=said):
         serving.subject(tmp_path, ["otter", "heron"])
 

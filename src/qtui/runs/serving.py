@@ -60,8 +60,8 @@ def subject(
     for ref, other in zip(refs, found, strict=True):
         if _base(other.model) != _base(first.model):
             raise InputError(
-                f"{clean_line(ref)} was trained on {_base(other.model)}, but "
-                f"{clean_line(refs[0])} on {_base(first.model)}",
+                f"{clean_line(ref)} is of the base {_base(other.model)}, but "
+                f"{clean_line(refs[0])} of {_base(first.model)}",
                 remedy="one server has one base model: start a second one for the other",
             )
     return Subject(first.model, tuple(_apart(each for one in found for each in one.adapters)))

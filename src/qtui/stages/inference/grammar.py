@@ -117,4 +117,6 @@ class Grammar:
 
 def reason(wrong: str) -> str:
     """What llguidance says, without the state of its parser that it adds."""
-    return clean_line(wrong.partition("<state>")[0], 300)
+    if wrong.startswith("NoExtensionBias"):  # its word for a state that nothing leads out of
+        return "no JSON is of it, as where a $ref leads back to itself alone"
+    return clean_line(wrong.partition("<state>")[0].strip(), 300)
