@@ -221,6 +221,11 @@ def test_errors_in_the_shapes_of_other_servers(body: dict[str, Any]) -> None:
     assert found.exit_code == 1
 
 
+def test_a_dead_engine_is_not_to_be_waited_for() -> None:
+    error = {"message": "the GPU was lost", "code": "engine_gone"}
+    assert "start another" in refused(answers(whole({"error": error}, 503))).remedy
+
+
 def test_a_web_page_is_shown_as_its_text_without_a_control_byte() -> None:
     page = b"<html><style>p{}</style><h1>502 Bad\x1b[2J Gateway</h1><p>pod sleeps</html>"
     found = refused(answers(head(502, "text/html"), page))

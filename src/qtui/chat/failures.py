@@ -158,6 +158,8 @@ def _way_out(status: int, code: str) -> str:
         return f"it asks for a key: set {KEY_VARIABLE} to it"
     if status == 429:
         return "it is busy: ask again in a moment"
+    if code == "engine_gone":
+        return "nothing is answered there any more: stop that server and start another"
     if code == "context_length_exceeded" or status == 413:
         return "shorten the conversation, or ask for fewer tokens"
     if status in (502, 503, 504):
