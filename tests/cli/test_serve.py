@@ -97,6 +97,7 @@ def test_every_option_is_frozen(tmp_path: Path) -> None:
         "host": "localhost",
         "port": 0,
         "socket": True,
+        "keyed": False,
         "allowed_hosts": ["a.example", "b.example"],
         "allowed_origins": ["https://a.example"],
         "max_concurrent": 3,
@@ -119,6 +120,7 @@ def test_every_option_is_frozen(tmp_path: Path) -> None:
         (("builtin:tiny", "--max-concurrent", "0"), b"max_concurrent"),
         (("builtin:tiny", "--chat-template", "no.jinja"), b"no file no.jinja"),
         (("builtin:tiny", "--device", "tpu"), b"device"),
+        (("builtin:tiny", "--host", "0.0.0.0"), b"needs a key"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_made(

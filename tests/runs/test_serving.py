@@ -15,6 +15,7 @@ from qtui.runs.folder import Run
 from qtui.runs.lock import RunLock
 from qtui.runs.log import EventLog
 
+KEY = "a-long-enough-key-of-a-test"
 TRAINED = {"model_name": "org/base", "revision": "v1", "use_qlora": True}
 
 
@@ -226,3 +227,30 @@ def test_an_end_is_the_kind_of_error_it_was() -> None:
 )
 def test_loopback(host: str, inside: bool) -> None:
     assert serving.is_loopback(host) is inside
+
+
+def config_for(host: str, *, socket: bool = False, keyed: bool = False) -> ServeConfig:
+    model = ServedModel(model_name="builtin:tiny")
+    return ServeConfig(model=model, host=host, socket=socket, keyed=keyed)
+
+
+def test_a_key_that_cannot_be_or_is_missing_is_said_at_the_start() -> None:
+    serving.check_key(config_for("127.0.0.1"), None)
+    serving.check_key(config_for("localhost"), "short")
+    serving.check_key(config_for("0.0.0.0", socket=True), None)
+    serving.check_key(config_for("0.0.0.0"), KEY)
+    for host in ("0.0.0.0", "::", "192.168.1.5", "a.example"):
+        with pytest.raises(InputError, match="needs a key") as missing:
+            serving.check_key(config_for(host), None)
+        assert "export QTUI_API_KEY=" in missing.value.remedy
+    with pytest.raises(InputError, match="has 5 characters"):
+        serving.check_key(config_for("0.0.0.0"), "short")
+    for key in ("two words of a long key", "ключ-из-многих-знаков", "line\nbreak-of-a-long-key"):
+        with pytest.raises(InputError, match="no HTTP header"):
+            serving.check_key(config_for("127.0.0.1"), key)
+
+
+def test_a_server_that_asked_for_a_key_never_serves_without_one() -> None:
+    serving.check_key(config_for("127.0.0.1", keyed=True), KEY)
+    with pytest.raises(InputError, match="asked for a key"):
+        serving.check_key(config_for("127.0.0.1", keyed=True), None)

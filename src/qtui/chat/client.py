@@ -9,7 +9,6 @@ not followed.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -99,12 +98,7 @@ def is_local(address: Address) -> bool:
     if address.socket:
         return True
     host = urlsplit(address.url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host.endswith(".localhost") or serving.is_loopback(host)
 
 
 def exposed_key(address: Address, key: str | None) -> str:

@@ -106,7 +106,8 @@ _SAMPLING = (
     _argument("--min-p", help="only tokens of at least so much of the likeliest one's probability",
               type=float, metavar="P"),
     _argument("--repetition-penalty", help="above 1 repeats less", type=float, metavar="R"),
-    _argument("--seed", help="same seed, same answer", type=int, metavar="N"),
+    _argument("--seed", help="draw the same way each time; beside other requests rounding may "
+              "differ", type=int, metavar="N"),
     _argument("--max-tokens", help="longest answer (default: 512)", type=int, metavar="N"),
     _argument("--stop", help="text before which the answer ends; may be given many times",
               action="append", default=[], metavar="TEXT"),

@@ -44,7 +44,8 @@ def serve(arguments: Namespace, out: Output) -> int:
 def configured(arguments: Namespace) -> ServeConfig:
     """The server that a command line asks for.
 
-    Raises InputError for values that are refused, NotFoundError for what is not there.
+    Raises InputError for values that are refused and for a key that is lacking, NotFoundError for
+    what is not there.
     """
     wanted = serving.subject(
         arguments.workspace, arguments.subjects, quantization=arguments.quantization
@@ -54,7 +55,11 @@ def configured(arguments: Namespace) -> ServeConfig:
     if template := settings.get("chat_template"):
         settings["chat_template"] = chat_template(template)
     adapters = [adapter.model_dump() for adapter in wanted.adapters]
-    return serving.checked({"model": model, "adapters": adapters, **settings})
+    key = serving.key()
+    settings["keyed"] = key is not None
+    config = serving.checked({"model": model, "adapters": adapters, **settings})
+    serving.check_key(config, key)
+    return config
 
 
 def _given(arguments: Namespace, names: tuple[str, ...]) -> dict[str, Any]:

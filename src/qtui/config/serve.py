@@ -89,6 +89,9 @@ class ServeConfig(Section):
     socket: bool = False
     """Listen on a Unix socket that only this user can open, instead of host and port."""
 
+    keyed: bool = False
+    """Whether it was begun with a key, and so never serves without one."""
+
     allowed_hosts: list[Text] = Field(default_factory=list)
     """Host names by which it may be addressed, besides those of `host`."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtui.config.serve import Quantization, ServeConfig, ServedAdapter, ServedModel
+from qtui.config.serve import KEY_VARIABLE, Quantization, ServeConfig, ServedAdapter, ServedModel
 from qtui.errors import ImpossibleError, InputError, NotFoundError, QtuiError
 from qtui.runs import folder, launch, state
 from qtui.runs.events import ArtifactEvent, FailedEvent, FinishedEvent, PhaseEvent
@@ -24,6 +24,9 @@ from qtui.terminal import clean_line
 SERVER = "server"
 """`ArtifactEvent.kind` by which a server says where it listens: `detail` has `url` and, for a
 Unix socket, `socket`."""
+
+
+_SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
@@ -272,11 +275,42 @@ def checked(values: dict[str, Any]) -> ServeConfig:
         raise InputError("; ".join(problems), remedy="see qtui serve --help") from error
 
 
+def check_key(config: ServeConfig, key: str | None) -> None:
+    """Raise InputError for a server that would be open to others, or a key that is none.
+
+    A server that began with a key does not serve again without one.
+    """
+    if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+        raise InputError(
+            f"the key in {KEY_VARIABLE} has characters that no HTTP header can carry",
+            remedy=f'export {KEY_VARIABLE}="$(openssl rand -hex 24)" makes a good one',
+        )
+    if key is None and config.keyed:
+        raise InputError(
+            "this server asked for a key, and there is none now",
+            remedy=f"export {KEY_VARIABLE} as it was, or start another with qtui serve",
+        )
+    if config.socket or is_loopback(config.host):
+        return
+    shown = clean_line(config.host)
+    if key is None:
+        raise InputError(
+            f"listening on {shown} needs a key: others can reach it",
+            remedy=f'export {KEY_VARIABLE}="$(openssl rand -hex 24)", or listen on 127.0.0.1',
+        )
+    if len(key) < _SHORTEST_KEY:
+        raise InputError(
+            f"the key in {KEY_VARIABLE} has {len(key)} characters; listening on {shown} needs "
+            f"{_SHORTEST_KEY}",
+            remedy=f'export {KEY_VARIABLE}="$(openssl rand -hex 24)" makes a good one',
+        )
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
     import ipaddress
 
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -293,6 +327,4 @@ def ended_by(end: FailedEvent) -> QtuiError:
 
 def key() -> str | None:
     """The key that a server asks for, or that a client sends; from the environment alone."""
-    from qtui.config.serve import KEY_VARIABLE
-
     return os.environ.get(KEY_VARIABLE) or None

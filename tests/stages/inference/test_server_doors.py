@@ -15,7 +15,7 @@ import pytest
 from qtui.errors import ImpossibleError, InputError
 from qtui.stages.inference.server import listening
 from qtui.stages.inference.server.doors import doors
-from qtui.stages.inference.server.listening import check_key, on_port, on_socket
+from qtui.stages.inference.server.listening import on_port, on_socket
 from qtui.stages.inference.server.response_models import ErrorAnswer
 from tests.stages.inference.fake_engine import BASE, FakeEngine
 from tests.stages.inference.fake_server import serving
@@ -145,22 +145,6 @@ def test_everything_but_health_asks_for_the_key(tmp_path: Path) -> None:
             assert good.models.list().data
             with pytest.raises(openai.AuthenticationError):
                 bad.models.list()
-
-
-def test_a_key_that_cannot_be_or_is_missing_is_said_at_the_start() -> None:
-    check_key("127.0.0.1", None, unix=False)
-    check_key("localhost", "short", unix=False)
-    check_key("0.0.0.0", None, unix=True)
-    check_key("0.0.0.0", KEY, unix=False)
-    for host in ("0.0.0.0", "::", "192.168.1.5", "a.example"):
-        with pytest.raises(InputError, match="needs a key") as missing:
-            check_key(host, None, unix=False)
-        assert "export QTUI_API_KEY=" in missing.value.remedy
-    with pytest.raises(InputError, match="has 5 characters"):
-        check_key("0.0.0.0", "short", unix=False)
-    for key in ("two words of a long key", "ключ-из-многих-знаков", "line\nbreak-of-a-long-key"):
-        with pytest.raises(InputError, match="no HTTP header"):
-            check_key("127.0.0.1", key, unix=False)
 
 
 def test_a_port_that_is_taken_and_addresses_of_nobody() -> None:

@@ -71,9 +71,9 @@ def serve(
         GoneError: the engine died.
     """
     _require_packages(config)
-    from qtui.stages.inference.server.listening import check_key, on_port, on_socket
+    from qtui.stages.inference.server.listening import on_port, on_socket
 
-    check_key(config.host, serving.key(), unix=config.socket)
+    serving.check_key(config, serving.key())
     listener = on_socket(run.path) if config.socket else on_port(config.host, config.port)
     try:
         model = clean_line(config.model.model_name)

@@ -1,7 +1,6 @@
 """Where a server listens: bound before the model is loaded, so that a taken port is known at once.
 
-Loopback, or a Unix socket that only this user can open; anything else needs a key of a decent
-length. The Unix socket lies in the run's folder; where its path is too long for the kernel (about
+The Unix socket lies in the run's folder; where its path is too long for the kernel (about
 a hundred bytes) or the file system has no sockets, in a private temporary folder.
 """
 
@@ -17,16 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtui.config.serve import KEY_VARIABLE
 from qtui.errors import ImpossibleError, InputError
-from qtui.runs.serving import is_loopback
 from qtui.terminal import clean_line
 
 SOCKET = "serve.sock"
 _LONGEST = 100
 """Bytes of a Unix socket's path that every kernel takes."""
 
-_SHORTEST_KEY = 16
 BACKLOG = 2048
 
 
@@ -47,29 +43,6 @@ class Listener:
             self.path.unlink(missing_ok=True)
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def check_key(host: str, key: str | None, *, unix: bool) -> None:
-    """Raise InputError for a server that would be open to others, or a key that is none."""
-    if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
-        raise InputError(
-            f"the key in {KEY_VARIABLE} has characters that no HTTP header can carry",
-            remedy=f'export {KEY_VARIABLE}="$(openssl rand -hex 24)" makes a good one',
-        )
-    if unix or is_loopback(host):
-        return
-    shown = clean_line(host)
-    if key is None:
-        raise InputError(
-            f"listening on {shown} needs a key: others can reach it",
-            remedy=f'export {KEY_VARIABLE}="$(openssl rand -hex 24)", or listen on 127.0.0.1',
-        )
-    if len(key) < _SHORTEST_KEY:
-        raise InputError(
-            f"the key in {KEY_VARIABLE} has {len(key)} characters; listening on {shown} needs "
-            f"{_SHORTEST_KEY}",
-            remedy=f'export {KEY_VARIABLE}="$(openssl rand -hex 24)" makes a good one',
-        )
 
 
 def on_port(host: str, port: int) -> Listener:
