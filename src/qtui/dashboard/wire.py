@@ -21,6 +21,8 @@ from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
+from qtui.dashboard.thrift import thrifty
+
 _NEAR = 12
 """Unchanged cells between two changed ones that cost less than to move the cursor."""
 
@@ -63,7 +65,7 @@ class Sent:
                 part = strip if whole else strip.crop(first, end)
                 written += _at(x + first, y, part, console)
             row[x : x + len(cells)] = cells
-        return "".join(written)
+        return thrifty("".join(written))
 
 
 def _at(x: int, y: int, strip: Strip, console: Console) -> tuple[str, str]:

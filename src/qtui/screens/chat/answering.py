@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -36,6 +37,8 @@ class Answering:
     error: QtuiError | None = None
     stopped: bool = False
     task: asyncio.Task[None] | None = None
+    begun: Callable[[], None] | None = None
+    """Called when the first of its text is there."""
 
     async def run(self, client: Client) -> None:
         """Take the answer in; what goes wrong is kept and not raised."""
@@ -51,10 +54,12 @@ class Answering:
 
     def _take(self, piece: Prompted | Delta | Answered) -> None:
         if isinstance(piece, Delta):
-            if self.first is None:
-                self.first = time.monotonic() - self.began
             self.text += piece.text
             self.tokens += 1
+            if self.first is None:
+                self.first = time.monotonic() - self.began
+                if self.begun is not None:
+                    self.begun()
         elif isinstance(piece, Prompted):
             self.prompt = piece.prompt
         else:

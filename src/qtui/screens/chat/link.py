@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,11 +112,7 @@ class Link:
         self._say("looking for a server")
         address = self._opened.talk.address or await self._found()
         self._say("asking the server what it has")
-        await off_loop(lambda: import_module("qtui.chat.client"))
-        await off_loop(lambda: import_module("httpx"))
-        from qtui.chat.client import Client
-
-        client = Client(address, serving.key())
+        client = await off_loop(lambda: _client(address))
         try:
             self.models = await client.models()
         except BaseException:
@@ -209,6 +204,13 @@ class Link:
 
 _CLOSING: set[asyncio.Task[None]] = set()
 """Clients that are being closed: the loop itself keeps no hold of its tasks."""
+
+
+def _client(address: Address) -> Client:
+    # Takes a while: httpx is imported, and reads the certificates of this machine.
+    from qtui.chat.client import Client
+
+    return Client(address, serving.key())
 
 
 def _find(workspace: Path, subject: Subject) -> Run | None:

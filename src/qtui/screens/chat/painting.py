@@ -129,6 +129,10 @@ def _state(screen: ChatScreen) -> tuple[str, str]:
         return f"no server: {screen.key('chat.again')} tries again{waiting}", "bold $warning"
     if link.state is State.APART:
         return "the model is loaded when you begin to type", ""
-    if session.queued:
-        return f"{len(session.queued)} queued behind this answer", ""
-    return "", ""
+    speeds = [
+        f"{said(each.ask.model, session.base)} {each.tokens_per_second:.0f} tok/s"
+        for _, each in sorted(session.answering.items(), key=lambda one: one[0][1])
+        if each.tokens > 1
+    ]
+    queued_here = [f"{len(session.queued)} queued behind this answer"] if session.queued else []
+    return "   ".join([*queued_here, *speeds]), ""

@@ -34,10 +34,13 @@ from qtui.screens.chat.session import Session
 from qtui.screens.chat.transcript import Transcript
 from qtui.widgets.readout import Readout
 
-DRAW_SECONDS = 0.1
+DRAW_SECONDS = 0.125
 """The shortest time between two drawings of an answer that is being written."""
 _LAST_WORDS_SECONDS = 1.0
 """How long the dashboard's end waits for the conversation to be written."""
+PAINT_SECONDS = 1 / 240
+"""The shortest time between two paintings. With Textual's own, a letter that is typed just after a
+piece of an answer was painted waits for up to 17 ms."""
 LINES = 6
 """Lines to type in that are shown at most."""
 
@@ -55,6 +58,8 @@ class ChatScreen(ChatKeys):
         self.trouble: QtuiError | None = None
         """Why what was asked for could not be opened."""
         self._closed = False
+        self._offered: object = None
+        """What it depends on which keys are offered."""
         self._asked = 0
         self.opening = ""
         """What is waited for before there is anything to talk to."""
@@ -71,6 +76,7 @@ class ChatScreen(ChatKeys):
         )
 
     def on_mount(self) -> None:
+        self._update_timer._interval = PAINT_SECONDS
         self._ticker = self.set_interval(DRAW_SECONDS, self._tick, pause=True)
         self.draw()
 
@@ -210,7 +216,15 @@ class ChatScreen(ChatKeys):
         if not self.transcript.room:
             return
         paint(self)
-        self.refresh_bindings()
+        session, exchange = self.session, self.chosen
+        offered = (
+            session is not None and (session.busy, session.link.state),
+            exchange is not None and (exchange.id, exchange.answers),
+            self.focused,
+        )
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
 
     def reveal(self) -> None:
         """Scroll to the exchange under the cursor."""

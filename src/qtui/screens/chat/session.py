@@ -123,7 +123,7 @@ class Session:
                     self.conversation, exchange, side, self.settings,
                     plain=self.plain, raw=self.raw, context=self._context(side),
                 )  # fmt: skip
-                answering = Answering(exchange, side, ask)
+                answering = Answering(exchange, side, ask, begun=self._changed)
                 self.answering[exchange, side] = answering
                 work = self._answer(answering)
                 answering.task = asyncio.get_running_loop().create_task(work)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from textual.content import Content
-from textual.events import Resize
+from textual.events import MouseScrollDown, MouseScrollUp, Resize
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -24,6 +24,10 @@ from textual.visual import Visual
 from qtui import keymap
 
 MARGIN = 1
+_WHEEL = 3
+"""Rows that the mouse wheel moves."""
+_AHEAD = 8
+"""Pages of room below an answer that is being written."""
 _JUMP = 3
 """An answer at the bottom goes on in the last third of what was the window."""
 
@@ -113,7 +117,7 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         top = self.scroll_offset.y
         if self.following:
             top = self._followed(top, streaming, newest)
-        self._scroll(min(max(top, 0), max(self._total - 1, 0)))
+        self._scroll(min(max(top, 0), max(self._total - 1, 0)), streaming=streaming)
         self._draw_changes()
 
     def _followed(self, top: int, streaming: bool, newest: int | None) -> int:
@@ -130,10 +134,15 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         """The row at which part number `part` begins."""
         return self._starts[part] if part < len(self._starts) else self._total
 
-    def _scroll(self, top: int) -> None:
+    def _scroll(self, top: int, *, streaming: bool = False) -> None:
         """Put row `top` on top; below the end may be room that an answer will fill."""
-        size = Size(self.room, max(self._total, top + self.window) if self._total else 0)
-        if size != self.virtual_size:
+        height = max(self._total, top + self.window) if self._total else 0
+        if streaming and self.virtual_size.width == self.room:
+            # Another height costs a layout of the whole screen: some pages at once.
+            ahead = self.virtual_size.height - height
+            pages = _AHEAD * self.window
+            height = height + ahead if 0 <= ahead <= pages else height + pages
+        if (size := Size(self.room, height)) != self.virtual_size:
             self.virtual_size = size
         if top != self.scroll_offset.y:
             following = self.following
@@ -173,6 +182,16 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
             self.go(first)
         elif end > top + self.window:
             self.go(min(first, end - self.window))
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        event.stop()
+        event.prevent_default()
+        self.go_by(_WHEEL)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        event.stop()
+        event.prevent_default()
+        self.go_by(-_WHEEL)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)

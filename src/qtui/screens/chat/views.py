@@ -138,8 +138,9 @@ class Views:
         answer = self.answer_of(exchange, side)
         cursor = exchange.id == look.selected and (alone or side == look.side)
         if running is not None:
-            head = self._head(running.ask.model, "", cursor, look)
-            return [head, *self._running(running, width, look), _foot(_speed(running), "", width)]
+            # Above the text: below it, it would move with every row.
+            head = self._head(running.ask.model, _speed(running), cursor, look)
+            return [head, *self._running(running, width, look)]
         if exchange.id in waiting:
             return [Content.styled("waiting for the model", _QUIET)]
         if answer is None:
