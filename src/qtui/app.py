@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from qtui.config.models import FineTuneConfig
     from qtui.runs.folder import Run
     from qtui.runs.serving import Address
+    from qtui.screens.chat.opening import Talk
+    from qtui.screens.chat.sampling import Draft
 
 _SCREENS = {
     "home": "qtui.screens.home.screen:HomeScreen",
@@ -229,21 +231,16 @@ class QtuiApp(App[None], inherit_bindings=False):
         """Show the Configure screen with `config`, with the run file at `path`, or as it is."""
         self._at("configure", lambda screen: screen.open(config, path))
 
-    def chat(
-        self,
-        *refs: str,
-        address: Address | None = None,
-        models: Sequence[str] = (),
-        device: str | None = None,
-        chat_template: str | None = None,
-    ) -> None:
-        """Talk to what `refs` name (one or two of: a run, RUN@STEP, a base model), or to `models`
-        of the server at `address`. Without such a server one is started at once, on `device` and
-        with `chat_template` where these are given."""
+    def chat(self, *refs: str, address: Address | None = None) -> None:
+        """Talk to what `refs` name (one or two of: a run, RUN@STEP, a base model), or to the server
+        at `address`; where there is no such server one is started at once."""
         from qtui.screens.chat.opening import Talk
 
-        talk = Talk(refs, address, tuple(models), device, chat_template)
-        self._at("chat", lambda screen: screen.open(talk))
+        self.talk(Talk(refs, address))
+
+    def talk(self, talk: Talk, draft: Draft | None = None) -> None:
+        """The same in all detail; `draft` is how answers are drawn to begin with."""
+        self._at("chat", lambda screen: screen.open(talk, draft))
 
     def first_screen(self, mode: str) -> Screen[Any] | None:
         """The first screen of `mode`; none before it was ever shown."""

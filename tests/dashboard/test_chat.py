@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,13 @@ import pytest
 from textual import events
 
 from qtui.app import QtuiApp
+from qtui.chat.asks import Settings
 from qtui.errors import ImpossibleError
 from qtui.runs.serving import Address
+from qtui.screens.chat.opening import Talk
+from qtui.screens.chat.sampling import Draft
 from qtui.screens.chat.screen import ChatScreen
+from qtui.stages.inference.engine import RefusedError
 from tests.dashboard import run_folders
 from tests.dashboard.chat_room import (
     asked,
@@ -34,6 +37,8 @@ from tests.dashboard.harness import (
     shows,
     until,
 )
+from tests.stages.inference.fake_engine import FakeEngine
+from tests.stages.inference.fake_server import serving
 
 QUESTION = "How do I return a lamp?"
 
@@ -796,14 +801,41 @@ def test_home_and_monitor_lead_to_their_run(keys: list[str], tmp_path: Path) -> 
 
 
 @on_screen
-async def test_the_dashboard_opens_on_it(tmp_path: Path) -> None:
+async def test_the_dashboard_opens_on_it_with_what_the_command_says(tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    with room(tmp_path) as (_, address):
-        app = QtuiApp(
-            workspace, begin=lambda app: app.chat(address=address, models=["quiet-otter"])
-        )
+    with room(tmp_path) as (engine, address):
+        whom = Talk(address=address, models=("quiet-otter",))
+        how = Draft(Settings(temperature=0.0, max_tokens=9), system="Be brief")
+        app = QtuiApp(workspace, begin=lambda app: app.talk(whom, how))
         async with app.run_test(size=(80, 24)) as pilot:
             await until(pilot, lambda: app.current_mode == "chat" and ready(chat(pilot)))
-            assert chat(pilot).session.conversation.sides == ("quiet-otter",)  # type: ignore[union-attr]
-            await asyncio.sleep(0)
+            await asked(pilot, "one")
+            (job,) = engine.jobs
+            assert job.model == "quiet-otter"
+            assert (job.sampling.temperature, job.sampling.max_tokens) == (0, 9)
+            assert job.prompt[0] == {"role": "system", "content": "Be brief"}  # type: ignore[index]
+
+
+@on_screen
+async def test_a_model_without_a_chat_template_is_not_guessed_at(tmp_path: Path) -> None:
+    class Bare(FakeEngine):
+        def submit(self, job: Any, sink: Any) -> Any:
+            if not isinstance(job.prompt, str):
+                raise RefusedError("there is no template", code="chat_template_missing")
+            return super().submit(job, sink)
+
+    engine = Bare(adapters=(), answer=lambda job: " and on", max_context=4096)
+    (tmp_path / ".served").mkdir()
+    with serving(engine, tmp_path / ".served", socket=True) as served:
+        address = Address(served.url, served.socket)
+        async with talking(tmp_path, address) as pilot:
+            await asked(pilot, "Once upon")
+            await seen(pilot, "there is no template")
+            await pilot.press("ctrl+r")
+            await seen(pilot, "This model has no chat template")
+            assert "ChatML" not in screen_text(pilot.app)  # the server was not started here
+            await pilot.press("p")
+            await until(pilot, lambda: "and on" in chat(pilot).transcript.text)
+            assert [job.prompt for job in engine.jobs] == ["Once upon"]
+            assert "plain text" in screen_text(pilot.app)

@@ -40,9 +40,10 @@ def chat(arguments: Namespace, out: Output) -> int:
 
 
 def open_chat(arguments: Namespace, out: Output) -> int:
-    """The dashboard on its chat screen, with what the command line names."""
+    """The dashboard on its chat screen, with what the command line names and sets."""
     from qtui.chat.client import parse_url
     from qtui.cli.dashboard import open_dashboard
+    from qtui.screens.chat import opening, sampling
 
     refs: tuple[str, ...] = tuple(arguments.subjects)
     address = None
@@ -50,8 +51,20 @@ def open_chat(arguments: Namespace, out: Output) -> int:
         address, refs = parse_url(arguments.url), ()
     elif not refs:
         refs = (talking.newest(arguments.workspace, out),)
+    whom = opening.Talk(
+        refs,
+        address,
+        tuple(arguments.models),
+        arguments.device,
+        arguments.chat_template,
+        arguments.quantization,
+    )
+    schema = arguments.json_schema or ""
+    how = sampling.Draft(
+        talking.settings(arguments), arguments.system or "", arguments.plain, schema
+    )
     out.flush()
-    return open_dashboard(arguments.workspace, begin=lambda app: app.chat(*refs, address=address))
+    return open_dashboard(arguments.workspace, begin=lambda app: app.talk(whom, how))
 
 
 def _ask(arguments: Namespace) -> Ask:

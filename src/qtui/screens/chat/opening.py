@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtui.chat.place import place, run_of
-from qtui.config.serve import ServedModel
+from qtui.config.serve import Quantization, ServedModel
 from qtui.errors import QtuiError
 from qtui.runs import folder, serving
 from qtui.runs.folder import Run
@@ -32,6 +32,8 @@ class Talk:
     """Where a server that is started for it computes; none: where it likes."""
     chat_template: str | None = None
     """What such a server takes for a chat template; none: the model's own."""
+    quantization: Quantization | None = None
+    """How it holds the base; none: as the run was trained on it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def open_talk(workspace: Path, talk: Talk) -> Opened:
     """
     if talk.address is not None:
         return Opened(talk, None, talk.models[:2], place(workspace, None))
-    subject = serving.subject(workspace, talk.refs)
+    subject = serving.subject(workspace, talk.refs, quantization=talk.quantization)
     each = [serving.subject(workspace, [ref]) for ref in talk.refs]
     sides = [one.adapters[-1].name if one.adapters else BASE for one in each]
     if len(sides) == 1 and sides[0] != BASE:

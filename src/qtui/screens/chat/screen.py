@@ -30,6 +30,7 @@ from qtui.screens.chat.link import State
 from qtui.screens.chat.opening import Opened, Talk, open_talk
 from qtui.screens.chat.painting import paint
 from qtui.screens.chat.prompt_input import PromptInput
+from qtui.screens.chat.sampling import Draft
 from qtui.screens.chat.session import Session
 from qtui.screens.chat.transcript import Transcript
 from qtui.widgets.readout import Readout
@@ -110,8 +111,10 @@ class ChatScreen(ChatKeys):
 
     # -- what is talked to -------------------------------------------------------------------------
 
-    def open(self, talk: Talk) -> None:
-        """Talk to `talk` from now on; its server is started at once where there is none."""
+    def open(self, talk: Talk, draft: Draft | None = None) -> None:
+        """Talk to `talk` from now on; its server is started at once where there is none. `draft` is
+        how answers are drawn from now on."""
+        self.draft = draft or self.draft
         self.find(lambda: talk, eager=True)
 
     def find(self, find: Callable[[], Talk | None], *, eager: bool = False) -> None:
