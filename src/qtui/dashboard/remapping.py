@@ -92,9 +92,17 @@ def _drop_clashes(granted: dict[str, str], by_id: Mapping[str, Key], problems: l
 def _owner(
     key: str, asking: Key, granted: Mapping[str, str], by_id: Mapping[str, Key]
 ) -> Key | None:
-    """What else `key` does where `asking` works."""
+    """What else `key` does where `asking` works.
+
+    A screen that has a key for itself which leads elsewhere by default, as Chat has 1 and 2, keeps
+    it wherever that key is made to lead.
+    """
+    everywhere = [each for each in by_id.values() if each.screen == EVERYWHERE]
+    leads = asking.screen == EVERYWHERE and any(key in spelled(each.keys) for each in everywhere)
     for other in by_id.values():
         if other.id == asking.id or not _meet(asking, other):
+            continue
+        if leads and other.screen != EVERYWHERE and key in spelled(other.keys):
             continue
         if key in spelled(granted.get(other.id, other.keys)):
             return other
