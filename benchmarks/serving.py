@@ -1,6 +1,6 @@
 """Speed of `qtui serve` against `model.generate` and `transformers serve`, in this run, in turn.
 
-    python benchmarks/serving.py [--tokens N] [--rounds N] [--requests N]
+    python benchmarks/serving.py [--tokens N] [--rounds N] [--requests N] [--alone]
 
 The model is a Llama of 48 million random weights (hidden 576, 12 blocks) with the built-in
 tokenizer, in float32, greedy; speed does not depend on what weights say. Prints one JSON document:
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import socket
@@ -30,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -147,21 +148,24 @@ class Served:
         self, messages: list[dict[str, str]], tokens: int, **more: Any
     ) -> tuple[float, float]:
         """Seconds to the first token, and tokens/s after it."""
-        body = self.body(messages, tokens, stream=True, **more)
-        times: list[float] = []
+        # A client that costs next to nothing: it shares the two cores with the server.
+        body = json.dumps(self.body(messages, tokens, stream=True, **more))
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=600)
+        connection.connect()
         began = time.perf_counter()
-        with (
-            httpx.Client(timeout=600) as client,
-            client.stream("POST", f"{self.url}/v1/chat/completions", json=body) as answer,
-        ):
-            answer.raise_for_status()
-            lines = []
-            for line in answer.iter_lines():
-                lines.append(line)
-                if line.startswith("data: {") and '"content":"' in line.replace(" ", ""):
-                    times.append(time.perf_counter())
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", body, headers)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise SystemExit(f"{self.url} answered {answer.read()!r}")
+        times = [
+            time.perf_counter()
+            for line in answer
+            if line.startswith(b"data: {") and b'"content":"' in line and b'""' not in line
+        ]
+        connection.close()
         if len(times) < 2:
-            raise SystemExit(f"{self.url} streamed no answer: {lines[:5]}")
+            raise SystemExit(f"{self.url} streamed no answer")
         # Counted in tokens, for a chunk need not be one: the length was asked for and is reached.
         return times[0] - began, (tokens - 1) / (times[-1] - times[0])
 
@@ -265,49 +269,71 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=16)
+    parser.add_argument("--alone", action="store_true", help="leave transformers serve out")
     asked = parser.parse_args()
     work = prompts(asked.requests)
-    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+    found: dict[str, list[float]] = {}
+
+    def note(name: str, value: float) -> None:
+        found.setdefault(name, []).append(value)
+        print(f"{name} {value:.4g}", file=sys.stderr)
+
+    with tempfile.TemporaryDirectory() as place:
         base = make_model(Path(place) / "model")
         direct = Direct(base)
-        qtui = stack.enter_context(ours(Path(place), base, asked.requests))
-        others = {
-            "continuous": stack.enter_context(theirs(base, continuous=True)),
-            "plain": stack.enter_context(theirs(base, continuous=False)),
-        }
-        for side in (direct, qtui):
-            side.stream(work[0], 16)
-        for side in (qtui, *others.values()):
-            side.at_once(work[:2], 16)
-        found: dict[str, list[float]] = {}
+        with ours(Path(place), base, asked.requests) as qtui:
+            direct.stream(work[0], 16)
+            qtui.stream(work[0], 16)
+            qtui.at_once(work, 16)
+            for number in range(asked.rounds):
+                messages = work[number % len(work)]
+                one_stream(direct, qtui, messages, asked.tokens, note)
+                together = qtui.at_once(work, asked.tokens)
+                note("at once tokens/s", together)
+                note(
+                    "at once over one after another",
+                    together / qtui.one_after_another(work, asked.tokens),
+                )
+                # One at a time: the continuous one keeps a core busy while it has nothing to do.
+                rates = []
+                for continuous in () if asked.alone else (True, False):
+                    with theirs(base, continuous=continuous) as other:
+                        other.at_once(work[:2], 16)
+                        rates.append(other.at_once(work, asked.tokens))
+                    name = "continuous" if continuous else "plain"
+                    note(f"transformers serve, {name}, tokens/s", rates[-1])
+                if rates:
+                    note("at once over transformers serve", together / max(rates))
+                note("switch, ms", switching(qtui, messages))
+    print(json.dumps({name: statistics.median(values) for name, values in found.items()}))
 
-        def note(name: str, value: float) -> None:
-            found.setdefault(name, []).append(value)
-            print(f"{name} {value:.4g}", file=sys.stderr)
 
-        for number in range(asked.rounds):
-            messages = work[number % len(work)]
-            first, rate = direct.stream(messages, asked.tokens)
-            our_first, our_rate = qtui.stream(messages, asked.tokens)
-            note("generate tokens/s", rate)
-            note("qtui tokens/s", our_rate)
-            note("rate over generate", our_rate / rate)
-            note("first token later, ms", (our_first - first) * 1000)
-            together = qtui.at_once(work, asked.tokens)
-            apart = qtui.one_after_another(work, asked.tokens)
-            note("at once tokens/s", together)
-            note("at once over one after another", together / apart)
-            rates = {name: other.at_once(work, asked.tokens) for name, other in others.items()}
-            for name, value in rates.items():
-                note(f"transformers serve, {name}, tokens/s", value)
-            note("at once over transformers serve", together / max(rates.values()))
-            same = [qtui.stream(messages, 4)[0] for _ in range(12)]
-            names = [qtui.model, "adapter"]
-            turns = [qtui.stream(messages, 4, model=names[n % 2])[0] for n in range(12)]
-            only = [qtui.stream(messages, 4, model="adapter")[0] for _ in range(12)]
-            alone = (statistics.median(same) + statistics.median(only)) / 2
-            note("switch, ms", (statistics.median(turns) - alone) * 1000)
-        print(json.dumps({name: statistics.median(values) for name, values in found.items()}))
+def one_stream(
+    direct: Direct,
+    qtui: Served,
+    messages: list[dict[str, str]],
+    tokens: int,
+    note: Callable[[str, float], None],
+) -> None:
+    """Several answers of each side in turn; their medians are compared."""
+    pairs = [(direct.stream(messages, tokens), qtui.stream(messages, tokens)) for _ in range(5)]
+    rate = statistics.median(theirs[1] for theirs, _ in pairs)
+    our_rate = statistics.median(own[1] for _, own in pairs)
+    note("generate tokens/s", rate)
+    note("qtui tokens/s", our_rate)
+    note("rate over generate", our_rate / rate)
+    later = statistics.median(own[0] - theirs[0] for theirs, own in pairs)
+    note("first token later, ms", later * 1000)
+
+
+def switching(qtui: Served, messages: list[dict[str, str]]) -> float:
+    """Milliseconds by which the first token comes later when the model changes each time."""
+
+    def median(names: list[str]) -> float:
+        return statistics.median(qtui.stream(messages, 4, model=name)[0] for name in names)
+
+    alone = (median([qtui.model] * 12) + median(["adapter"] * 12)) / 2
+    return (median([qtui.model, "adapter"] * 6) - alone) * 1000
 
 
 if __name__ == "__main__":
