@@ -20,7 +20,7 @@ from qtui.runs.state import Status
 from tests.chat import scripted
 from tests.cli.conftest import finished_run
 from tests.cli.corpus import IN_FILES, control_characters
-from tests.cli.programs import SECONDS, Shown, environment, in_process
+from tests.cli.programs import SECONDS, Shown, environment, in_process, on_terminal
 from tests.e2e.terminal import Terminal
 from tests.stages.inference.fake_engine import FakeEngine
 from tests.stages.inference.fake_server import serving as served
@@ -292,3 +292,11 @@ def test_on_a_terminal_the_chat_screen_opens(tmp_path: Path) -> None:
             terminal.press(*"hello", "enter")
             terminal.until("quiet-otter heard: hello")
     assert engine.jobs[0].prompt[-1]["content"] == "hello"
+
+
+@pytest.mark.parametrize("option", ["--raw", "--keep"])
+def test_what_is_a_key_on_the_screen_is_no_option_of_it(option: str, tmp_path: Path) -> None:
+    shown = on_terminal("chat", "builtin:tiny", option, cwd=tmp_path)
+    assert shown.code == 2
+    assert f"{option} is for --prompt" in shown.text
+    assert not (tmp_path / "runs").exists()

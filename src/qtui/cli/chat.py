@@ -45,6 +45,11 @@ def open_chat(arguments: Namespace, out: Output) -> int:
     from qtui.cli.dashboard import open_dashboard
     from qtui.screens.chat import opening, sampling
 
+    for option, key in (("raw", "x"), ("keep", "v")):
+        if getattr(arguments, option):
+            raise InputError(
+                f"--{option} is for --prompt", remedy=f"on the Chat screen {key} does that"
+            )
     refs: tuple[str, ...] = tuple(arguments.subjects)
     address = None
     if arguments.url is not None:
