@@ -202,7 +202,7 @@ def test_json_is_of_the_schema(engine: GgufEngine) -> None:
     assert isinstance(json.loads(anything.text), dict)
 
 
-@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "#/nowhere"}])
+@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "#/nowhere"}, {"$ref": "#"}])
 def test_a_schema_that_means_nothing_is_refused(engine: GgufEngine, schema: dict[str, str]) -> None:
     with pytest.raises(RefusedError) as caught:
         ask(engine, said("x"), json_schema=schema)

@@ -8,16 +8,13 @@ JSON is llguidance's work: before each draw, tokens that cannot follow lose thei
 
 from __future__ import annotations
 
-import json
 import secrets
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qtui.errors import QtuiError
-from qtui.stages.inference.engine import RefusedError, Sampling
+from qtui.stages.inference.engine import Sampling
 from qtui.stages.inference.gguf_model import GgufModel
-from qtui.terminal import clean_line
 
 
 class Schemas:
@@ -32,8 +29,9 @@ class Schemas:
 
         Raises RefusedError when the schema is none, or asks for what cannot be enforced.
         """
-        from llguidance import LLMatcher
         from llguidance.llamacpp import lltokenizer_from_vocab
+
+        from qtui.stages.inference import json_matcher
 
         if self._known is None:
             with warnings.catch_warnings():
@@ -41,22 +39,7 @@ class Schemas:
                 self._known = lltokenizer_from_vocab(
                     self._tokenizer.vocabulary, eos_token=sorted(self._tokenizer.ends) or None
                 )
-        try:
-            grammar = LLMatcher.grammar_from_json_schema(
-                json.dumps(dict(schema) or {"type": "object"}), {"whitespace_flexible": False}
-            )
-            matcher = LLMatcher(self._known, grammar, log_level=0)
-            wrong = matcher.get_error()
-        except (ValueError, TypeError, RecursionError) as error:
-            wrong = str(error)
-        if wrong:
-            raise RefusedError(
-                f"the JSON schema cannot be used: {clean_line(wrong, 300)}",
-                code="invalid_json_schema",
-                param="response_format",
-                remedy="see json-schema.org; recursion through $ref works, remote $ref does not",
-            )
-        return matcher
+        return json_matcher.of(self._known, schema)
 
 
 _ANY_SEED = 0xFFFFFFFF
@@ -113,22 +96,19 @@ class GgufSampler:
     def draw(self, index: int) -> int:
         """The next token, from the logits behind entry `index` of the last step.
 
-        Raises QtuiError when llguidance cannot say what may follow.
+        Raises RefusedError when llguidance cannot say what may follow.
         """
         if self._matcher is None:
             return self._model.sample(self._chain, index)
         import llguidance.numpy
 
+        from qtui.stages.inference import json_matcher
+
         llguidance.numpy.fill_next_token_bitmask(self._matcher, self._mask)
         llguidance.numpy.apply_token_bitmask_inplace(self._model.logits(index), self._mask)
         token = self._model.sample(self._chain, index)
         self._matcher.consume_token(token)
-        if self._matcher.is_error():
-            reason = clean_line(self._matcher.get_error(), 300)
-            raise QtuiError(
-                f"the answer cannot be held to its JSON schema: {reason}",
-                remedy="ask for a simpler schema",
-            )
+        json_matcher.check(self._matcher)
         return token
 
     @property

@@ -8,7 +8,6 @@ pattern may ask for more states than llguidance makes) fails its own answer and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,12 +16,8 @@ import llguidance.hf
 import numpy as np
 import torch
 
+from qtui.stages.inference import json_matcher
 from qtui.stages.inference.engine import RefusedError
-from qtui.terminal import clean_line
-
-_ANY_OBJECT = {"type": "object"}
-_WHITESPACE = r"( |\n[ ]{0,24})"
-"""Between the parts: as a model has learnt to write it, but not blanks for ever."""
 
 
 class Grammars:
@@ -38,23 +33,7 @@ class Grammars:
         Raises:
             RefusedError: the schema is none, or asks for what cannot be enforced.
         """
-        known = self._tokens()
-        try:
-            text = llguidance.LLMatcher.grammar_from_json_schema(
-                json.dumps(dict(schema) or _ANY_OBJECT), {"whitespace_pattern": _WHITESPACE}
-            )
-            matcher = llguidance.LLMatcher(known, text, log_level=0)
-            matcher.compute_bitmask()  # whether there is a first token shows only here
-            wrong = matcher.get_error()
-        except (ValueError, TypeError, RecursionError) as error:
-            wrong = str(error)
-        if wrong:
-            raise RefusedError(
-                f"the JSON schema cannot be used: {reason(wrong)}",
-                code="invalid_json_schema",
-                param="response_format",
-                remedy="see json-schema.org; recursion through $ref works, remote $ref does not",
-            )
+        matcher = json_matcher.of(self._tokens(), schema)
         return Grammar(matcher, len(self._tokenizer))
 
     def _tokens(self) -> llguidance.LLTokenizer:
@@ -106,17 +85,4 @@ class Grammar:
 
     def check(self) -> None:
         """Raise RefusedError when the grammar has failed: the last token does not follow it."""
-        if wrong := self._matcher.get_error():
-            raise RefusedError(
-                f"the answer cannot be kept to its JSON schema: {reason(wrong)}",
-                code="invalid_json_schema",
-                param="response_format",
-                remedy="a simpler schema usually works, above all simpler patterns",
-            )
-
-
-def reason(wrong: str) -> str:
-    """What llguidance says, without the state of its parser that it adds."""
-    if wrong.startswith("NoExtensionBias"):  # its word for a state that nothing leads out of
-        return "no JSON is of it, as where a $ref leads back to itself alone"
-    return clean_line(wrong.partition("<state>")[0].strip(), 300)
+        json_matcher.check(self._matcher)
