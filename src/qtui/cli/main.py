@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _pipe_closed()
     except KeyboardInterrupt:
-        return _report(QtuiError("stopped by Ctrl-C"), out, EXIT_STOPPED)
+        return _report(QtuiError("stopped by Ctrl-C or a signal"), out, EXIT_STOPPED)
     except Exception as error:
         debug = "--debug" in arguments
         if debug:
