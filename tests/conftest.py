@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,9 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("home", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "home")
+
+# Whoever starts the tests under nohup hands an ignored SIGHUP down to every program they start.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _KEPT = {"QTUI_CI", "QTUI_VENV", "QTUI_PYTHON"}
 

@@ -196,9 +196,8 @@ def test_a_killed_worker_is_said_to_be_interrupted_and_goes_on_by_one_key(
         until(lambda: summarize(run).checkpoints)
         worker = next(
             process
-            for process in psutil.process_iter()
-            if str(run.path) in process.cmdline()
-            and "tests.e2e.stepping_worker" in process.cmdline()
+            for process in psutil.process_iter(["cmdline"])
+            if {str(run.path), "tests.e2e.stepping_worker"} <= set(process.info["cmdline"] or ())
         )
         worker.kill()
         terminal.until("interrupted")
