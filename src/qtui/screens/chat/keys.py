@@ -124,9 +124,10 @@ class ChatKeys(Frame):
         self.input.focus()
 
     def action_side(self, side: int) -> None:
-        """The other answer."""
+        """The other answer; its mark stands at its top, which is brought into sight."""
         self.side = side
         self.draw()
+        self.reveal()
 
     def action_exchange(self, by: int) -> None:
         """The prompt before, or the next one."""
