@@ -170,3 +170,10 @@ def test_a_run_that_trained_the_whole_model_is_a_base(
         assert text(own, "whole") == text(own)
     finally:
         own.close()
+
+
+def test_a_stranger_does_not_hear_where_the_workspace_lies(engine: Any, workspace: Path) -> None:
+    with pytest.raises(RefusedError) as caught:
+        ask(engine, PROMPT, model="nobody")
+    assert caught.value.status == 404
+    assert str(workspace) not in f"{caught.value.message} {caught.value.remedy}"

@@ -55,7 +55,10 @@ class Names:
         ref, _, step = name.partition("@")
         if "/" in ref or "\\" in ref or not ref:
             raise NotFoundError("it is no run's name")
-        run = folder.find(self.workspace, ref)
+        try:
+            run = folder.find(self.workspace, ref)
+        except NotFoundError as error:  # it says where the workspace lies, which is our business
+            raise NotFoundError("there is no run of that name") from error
         if run.spec.kind == folder.SERVE:
             raise NotFoundError(
                 f"{clean_line(run.name)} is a server, and has no weights of its own"
