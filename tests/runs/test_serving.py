@@ -137,6 +137,17 @@ def test_bases_by_folder_file_hub_id_and_built_in(tmp_path: Path) -> None:
         serving.subject(tmp_path, ["nothing"])
 
 
+def test_a_base_is_meant_as_seen_from_here_not_from_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "model").mkdir(parents=True)
+    (tmp_path / "here" / "small.gguf").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    for ref in ("model", "./model", "small.gguf"):
+        found = serving.subject(tmp_path / "workspace", [ref])
+        assert found.model.model_name == str(tmp_path / "here" / ref.removeprefix("./"))
+
+
 def test_a_server_can_be_served_again(tmp_path: Path) -> None:
     trained(tmp_path, "otter")
     found = serving.subject(tmp_path, ["otter"])

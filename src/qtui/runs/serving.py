@@ -94,7 +94,9 @@ def _one(workspace: Path, ref: str, quantization: Quantization | None) -> Subjec
         run = find(workspace, name)
     except (NotFoundError, InputError) as error:
         if _is_model(ref):
-            return Subject(ServedModel(model_name=ref, quantization=quantization or "nf4"))
+            # The worker is at home in the workspace, which need not be where this was said.
+            model = os.path.abspath(ref) if Path(ref).exists() else ref  # noqa: PTH100 (no ./)
+            return Subject(ServedModel(model_name=model, quantization=quantization or "nf4"))
         if "/" in ref or "\\" in ref:
             raise NotFoundError(
                 f"{clean_line(ref)} is neither a run nor a model's folder",
