@@ -218,7 +218,8 @@ def ours(workspace: Path, base: Path, requests: int) -> Iterator[Served]:
         port=0,
         max_concurrent=requests,
     )
-    run = serving.begin(workspace, config, ["benchmarks/serving.py"])
+    run = serving.create(workspace, config, ["benchmarks/serving.py"])
+    launch.launch(run)
     try:
         while (address := serving.address(run)) is None:
             if launch.state.settled(run) in launch.FINAL:

@@ -66,7 +66,6 @@ def test_a_server_is_started_found_and_stopped(workspace: Path) -> None:
     assert models(address) == ["builtin:tiny", "otter"]
     assert server.find(workspace, TINY) == run
     assert server.begin(workspace, TINY, COMMAND) == (run, False)
-    assert server.start(workspace, TINY, COMMAND) == run
     assert run.spec.config["idle_minutes"] == 5
     server.stop(run)
     assert state.status(run) is Status.STOPPED

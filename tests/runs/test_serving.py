@@ -127,10 +127,14 @@ def test_a_run_that_trains_nothing_has_no_model(tmp_path: Path) -> None:
 def test_bases_by_folder_file_hub_id_and_built_in(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "small.gguf").touch()
-    for ref in (str(tmp_path / "model"), str(tmp_path / "small.gguf"), "org/name", "builtin:tiny"):
+    for ref in (str(tmp_path / "model"), "org/name", "builtin:tiny"):
         found = serving.subject(tmp_path, [ref], quantization="int8")
         assert found.model.model_name == ref
         assert found.model.quantization == "int8"
+    gguf = str(tmp_path / "small.gguf")
+    assert serving.subject(tmp_path, [gguf]).model.quantization == "none"
+    with pytest.raises(InputError, match="quantised already"):
+        serving.subject(tmp_path, [gguf], quantization="int8")
     with pytest.raises(NotFoundError, match="neither a run nor a model"):
         serving.subject(tmp_path, [str(tmp_path / "nothing")])
     with pytest.raises(NotFoundError):
@@ -175,6 +179,14 @@ def test_every_wrong_setting_is_named(tmp_path: Path) -> None:
         serving.checked({"model": {"model_name": "a"}, "port": 99999, "max_concurrent": 0})
     assert "port" in str(caught.value)
     assert "max_concurrent" in str(caught.value)
+
+
+def test_what_an_engine_would_pass_over_is_refused() -> None:
+    model = {"model_name": "a.gguf", "dtype": "float32", "revision": "v1"}
+    with pytest.raises(InputError, match=r"^revision, dtype: not for a .gguf file"):
+        serving.checked({"model": model})
+    serving.checked({"model": {"model_name": "a.gguf"}})
+    serving.checked({"model": model | {"model_name": "org/name"}})
 
 
 def test_an_address_holds_while_its_worker_lives(tmp_path: Path) -> None:

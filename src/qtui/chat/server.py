@@ -56,24 +56,6 @@ def find(
     return None
 
 
-def start(
-    workspace: Path,
-    subject: Subject,
-    command: Sequence[str],
-    *,
-    idle_minutes: float | None = None,
-    device: str | None = None,
-    chat_template: str | None = None,
-) -> Run:
-    """Start a server for `subject`, or take the one that has come to life meanwhile. See `begin`
-    for who has to know which of the two it was."""
-    run, _ = begin(
-        workspace, subject, command,
-        idle_minutes=idle_minutes, device=device, chat_template=chat_template,
-    )  # fmt: skip
-    return run
-
-
 def begin(
     workspace: Path,
     subject: Subject,

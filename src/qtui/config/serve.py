@@ -6,9 +6,10 @@ the environment (`KEY_VARIABLE`), where no run folder keeps it.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from qtui.config.models import Device, Section, Text
 from qtui.errors import InputError
@@ -17,6 +18,9 @@ KEY_VARIABLE = "QTUI_API_KEY"
 """Environment variable with the key that a server asks for and that a client sends."""
 
 DEFAULT_PORT = 8000
+
+GGUF = ".gguf"
+"""How the names of llama.cpp's model files end."""
 
 EngineName = Literal["transformers", "llama_cpp", "vllm"]
 Quantization = Literal["nf4", "int8", "none"]
@@ -119,12 +123,30 @@ class ServeConfig(Section):
     log_contents: bool = False
     """Write prompts and answers into the request log. They are private: off unless asked."""
 
+    @model_validator(mode="after")
+    def _fits_the_engine(self) -> Self:
+        """Refuse settings that the engine would pass over."""
+        if self.chosen_engine == "llama_cpp":
+            idle = {
+                "revision": self.model.revision is not None,
+                "trust_remote_code": self.model.trust_remote_code,
+                "attn_implementation": self.model.attn_implementation is not None,
+                "dtype": self.model.dtype != "auto",
+            }
+            if passed_over := ", ".join(name for name, given in idle.items() if given):
+                raise PydanticCustomError(
+                    "not_for_gguf",
+                    "{settings}: not for a .gguf file, which says all that itself",
+                    {"settings": passed_over},
+                )
+        return self
+
     @property
     def chosen_engine(self) -> EngineName:
         """The engine that `engine` comes to."""
         if self.engine != "auto":
             return self.engine
-        return "llama_cpp" if self.model.model_name.lower().endswith(".gguf") else "transformers"
+        return "llama_cpp" if self.model.model_name.lower().endswith(GGUF) else "transformers"
 
 
 def serve_config(frozen: dict[str, Any]) -> ServeConfig:

@@ -13,9 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtui.config.serve import KEY_VARIABLE, Quantization, ServeConfig, ServedAdapter, ServedModel
+from qtui.config.serve import (
+    GGUF,
+    KEY_VARIABLE,
+    Quantization,
+    ServeConfig,
+    ServedAdapter,
+    ServedModel,
+)
 from qtui.errors import ImpossibleError, InputError, NotFoundError, QtuiError
-from qtui.runs import folder, launch, state
+from qtui.runs import folder, state
 from qtui.runs.events import ArtifactEvent, FailedEvent, FinishedEvent, PhaseEvent
 from qtui.runs.folder import Run
 from qtui.runs.log import EventReader
@@ -94,9 +101,7 @@ def _one(workspace: Path, ref: str, quantization: Quantization | None) -> Subjec
         run = find(workspace, name)
     except (NotFoundError, InputError) as error:
         if _is_model(ref):
-            # The worker is at home in the workspace, which need not be where this was said.
-            model = os.path.abspath(ref) if Path(ref).exists() else ref  # noqa: PTH100 (no ./)
-            return Subject(ServedModel(model_name=model, quantization=quantization or "nf4"))
+            return Subject(_model(ref, quantization))
         if "/" in ref or "\\" in ref:
             raise NotFoundError(
                 f"{clean_line(ref)} is neither a run nor a model's folder",
@@ -118,11 +123,24 @@ def find(workspace: Path, name: str) -> Run:
     return folder.find(workspace, name)
 
 
+def _model(ref: str, quantization: Quantization | None) -> ServedModel:
+    # The worker is at home in the workspace, which need not be where this was said.
+    name = os.path.abspath(ref) if Path(ref).exists() else ref  # noqa: PTH100 (no ./)
+    if not name.lower().endswith(GGUF):
+        return ServedModel(model_name=name, quantization=quantization or "nf4")
+    if quantization is not None:
+        raise InputError(
+            f"{clean_line(ref)} is quantised already, and not anew as {quantization}",
+            remedy="leave --quantization out, or take another .gguf file",
+        )
+    return ServedModel(model_name=name, quantization="none")
+
+
 def _is_model(ref: str) -> bool:
     path = Path(ref)
     if ref.startswith("builtin:") or path.is_dir():
         return True
-    if ref.lower().endswith(".gguf"):
+    if ref.lower().endswith(GGUF):
         return path.is_file()
     # A hub id: ORG/NAME, where nothing of that name lies here.
     return ref.count("/") == 1 and not ref.startswith((".", "/", "~")) and not path.exists()
@@ -200,27 +218,10 @@ def checkpoint_steps(run: Run) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def begin(
-    workspace: Path, config: ServeConfig, command: Sequence[str], *, name: str | None = None
-) -> Run:
-    """Make the run that serves `config`, and start its worker; it listens some time later.
-
-    Raises QtuiError when it does not start; then no folder is left.
-    """
-    run = create(workspace, config, command, name=name)
-    try:
-        launch.launch(run)
-    except QtuiError:
-        with suppress(QtuiError):
-            folder.delete(run)
-        raise
-    return run
-
-
 def create(
     workspace: Path, config: ServeConfig, command: Sequence[str], *, name: str | None = None
 ) -> Run:
-    """Make the run's folder alone."""
+    """Make the folder of the run that is to serve `config`; `launch.launch` starts its worker."""
     frozen: dict[str, Any] = config.model_dump(mode="json")
     return folder.create(workspace, kind=folder.SERVE, config=frozen, command=command, name=name)
 
@@ -271,7 +272,7 @@ def checked(values: dict[str, Any]) -> ServeConfig:
         return ServeConfig.model_validate(values)
     except ValidationError as error:
         problems = [
-            f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
+            ": ".join(filter(None, (".".join(map(str, found["loc"])), found["msg"])))
             for found in error.errors()
         ]
         raise InputError("; ".join(problems), remedy="see qtui serve --help") from error

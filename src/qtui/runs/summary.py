@@ -118,10 +118,14 @@ def _take_spec(summary: Summary, spec: RunSpec) -> None:
     model = spec.config.get("model")
     if isinstance(model, dict):
         summary.model = str(model.get("model_name", ""))
-        summary.method = str(model.get("quantization", "")) or _method(model)
+        summary.method = _method(model)
 
 
 def _method(model: dict[str, Any]) -> str:
+    """How a run trains, or how a server holds its base."""
+    if "quantization" in model:
+        gguf = str(model.get("model_name", "")).lower().endswith(".gguf")
+        return "gguf" if gguf else str(model["quantization"])
     if model.get("full_finetuning"):
         return "full"
     return "qlora" if model.get("use_qlora", True) else "lora"
