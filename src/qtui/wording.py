@@ -71,6 +71,12 @@ def number(value: float | None) -> str:
     return f"{value:.1e}".replace("e-0", "e-").replace(".0e", "e")
 
 
+def requests(count: int) -> str:
+    """How much a server has answered, in the room of a step: `63 req`, `1.2k req`."""
+    short = str(count) if count < 10_000 else f"{count / 1000:.3g}k"
+    return f"{short} req" if count else "–"
+
+
 def setting(value: object) -> str:
     """A setting's value as a run file has it: none, true, 1e-05, [wandb]."""
     if value is None:

@@ -88,3 +88,13 @@ def test_steps_are_told_shorter_where_they_have_no_room(
     run = Summary(id="a", name="a", step=step, total_steps=total)
     column = next(column for column in COLUMNS if column.title == "STEP")
     assert column.cell(run, Look(0.0), width) == (shown, "")
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "–"), (63, "63 req"), (9_999, "9999 req"), (123_456, "123k req")]
+)
+def test_a_server_has_no_steps_but_requests(count: int, said: str) -> None:
+    run = Summary(id="a", name="a", kind="serve", step=count)
+    column = next(column for column in COLUMNS if column.title == "STEP")
+    assert column.cell(run, Look(0.0), column.least) == (said, "")
+    assert len(said) <= column.least

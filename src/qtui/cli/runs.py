@@ -65,7 +65,9 @@ def table(summaries: list[Summary], out: Output) -> None:
                 summary.name if short else summary.id,
                 out.run_status(summary.status),
                 clean_line(summary.model).rpartition("/")[2],
-                f"{summary.step}{total}",
+                wording.requests(summary.step)
+                if summary.kind == folder.SERVE
+                else f"{summary.step}{total}",
                 wording.number(summary.loss),
                 wording.number(summary.eval_loss),
                 wording.trend(summary.trend, 8, unicode=out.unicode),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from qtui import wording
+from qtui.runs.folder import SERVE
 from qtui.runs.state import FINAL, Status
 from qtui.runs.summary import Summary
 from qtui.terminal import clean_line, columns, cut
@@ -86,6 +87,8 @@ def _state(run: Summary, look: Look, width: int) -> Cell:
 def _step(run: Summary, look: Look, width: int) -> Cell:
     if not run.step and not run.total_steps:
         return "–", ""
+    if run.kind == SERVE:
+        return wording.requests(run.step), ""
     if not run.total_steps:
         return str(run.step), ""
     total = run.total_steps
