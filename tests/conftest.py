@@ -13,8 +13,11 @@ settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("home", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "home")
 
-# Whoever starts the tests under nohup hands an ignored SIGHUP down to every program they start.
+# Whoever starts the tests under nohup or in a shell's background hands ignored signals down to
+# every program that they start.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _KEPT = {"QTUI_CI", "QTUI_VENV", "QTUI_PYTHON"}
 

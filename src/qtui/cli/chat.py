@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from qtui.chat.asks import Answered, Ask, Delta, Prompted, Settings
 from qtui.cli import talking
 from qtui.cli.home import on_terminal
+from qtui.cli.interruption import interruptible
 from qtui.cli.output import Output, Styled
 from qtui.errors import EXIT_DONE, EXIT_FAILED, InputError, QtuiError
 from qtui.terminal import clean_line
@@ -36,7 +37,7 @@ def chat(arguments: Namespace, out: Output) -> int:
     ask = _ask(arguments)
     whom = talking.whom(arguments, out, base=arguments.base)
     with talking.talk(whom, arguments, out) as found:
-        return asyncio.run(_asked(found, whom, ask, out, arguments))
+        return interruptible(_asked(found, whom, ask, out, arguments))
 
 
 def open_chat(arguments: Namespace, out: Output) -> int:

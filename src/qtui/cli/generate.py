@@ -15,6 +15,7 @@ from qtui.chat.batch import Batch, Progress, run
 from qtui.chat.batch_input import Form, Item
 from qtui.chat.batch_results import Results, count, encoded, told
 from qtui.cli import talking
+from qtui.cli.interruption import interruptible
 from qtui.cli.output import Output, Styled
 from qtui.config.serve import ServeConfig
 from qtui.errors import EXIT_DONE, EXIT_FAILED, InputError
@@ -72,7 +73,7 @@ def generate(arguments: Namespace, out: Output) -> int:
             _count(work)
         if not _all_answered(work):
             with talking.talk(whom, arguments, out) as found:
-                asyncio.run(_generate(work, found))
+                interruptible(_generate(work, found))
     except BaseException:
         _kept(work)
         raise

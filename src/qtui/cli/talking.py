@@ -7,10 +7,8 @@ ends by itself some minutes later.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from qtui.chat import server
 from qtui.chat.asks import Settings
 from qtui.chat.client import Client, parse_url
+from qtui.cli.interruption import all_as_ctrl_c, interruptible
 from qtui.cli.output import Output, Styled
 from qtui.cli.serve import chat_template
 from qtui.errors import InputError, QtuiError
@@ -142,14 +141,14 @@ def talk(whom: Whom, arguments: Namespace, out: Output) -> Iterator[Talk]:
         return
     assert whom.subject is not None
     template = arguments.chat_template and chat_template(arguments.chat_template)
-    with _until_the_end():
+    with all_as_ctrl_c():
         run, ours = server.begin(
             arguments.workspace, whom.subject, ["qtui", "serve", *whom.refs],
             idle_minutes=None if arguments.keep else ORPHAN_MINUTES,
             device=arguments.device, chat_template=template,
         )  # fmt: skip
         try:
-            address = asyncio.run(server.ready(run, _Waiting(run, out).say))
+            address = interruptible(server.ready(run, _Waiting(run, out).say))
             out.status("")
             yield Talk(address, run)
         finally:
@@ -244,18 +243,3 @@ async def _ids(client: Client, wanted: tuple[str, ...], out: Output) -> tuple[st
             out.note(f"asking {clean_line(base)}; --model chooses another of: {others}")
         return (base,)
     return tuple(dict.fromkeys(name or base for name in wanted))
-
-
-@contextmanager
-def _until_the_end() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that no server is left behind."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        if before[number] is not signal.SIG_IGN:  # nohup
-            signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
